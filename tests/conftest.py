@@ -1,0 +1,21 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Progress bars would mix with the output that tests read.
+os.environ.setdefault("AGORA_PROGRESS", "0")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of real data (``AGORA_SHARED``, default ``../shared``); skips with a reason where it is absent."""
+    root = Path(__file__).resolve().parents[1]
+    shared = Path(os.environ.get("AGORA_SHARED", root.parent / "shared")).resolve()
+    if not (shared / "data").is_dir():
+        pytest.skip(f"real data not found: {shared}/data (set AGORA_SHARED)")
+    return shared
