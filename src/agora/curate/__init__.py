@@ -1,1 +1,1 @@
-
+"""Bringing data in and making it better: importers, duplicates, filters, the funnel."""

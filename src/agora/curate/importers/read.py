@@ -1,0 +1,157 @@
+"""Files of conversations in, records out; every refused row is kept with its place and reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agora.core.errors import DataError
+from agora.core.records import Conversation, stable_id
+from agora.core.tables import Rejects, read_rows, write_parquet
+from agora.curate.importers.base import Format, Origin, RowError
+from agora.curate.importers.detect import detect_format, format_named
+
+_FIRST_ROWS = 1000
+_MAX_BAD_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did. ``n_read = n_imported + n_rejected``; ``reasons`` counts the rejected rows by reason."""
+
+    path: Path
+    format: str
+    detected: str | None
+    licence: str
+    licence_note: str
+    n_read: int
+    n_imported: int
+    n_rejected: int
+    reasons: dict[str, int]
+    n_messages: int
+    n_leaves: int
+    out: Path
+    rejects_path: Path | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+
+
+def import_conversations(
+    path: Path, *, format: str = "auto", rejects: Rejects, limit: int | None = None
+) -> Iterator[Conversation]:
+    """Read conversations from a file in any known format, one at a time.
+
+    Ids are unique within a file: a row that repeats an earlier one gets its own id and ``meta["repeats"]``.
+
+    Args:
+        path: JSON Lines, a JSON array or object, or Parquet; plain, gzip or zstd.
+        format: a name in ``FORMATS``, or ``auto``.
+        rejects: takes each refused row as ``file:line``, reason and the row itself.
+        limit: how many readable rows to take at most.
+
+    Raises:
+        MissingError: no such file.
+        DataError: unknown format, an empty file, no row imported at all, or more than half of the first 1,000 rows
+            refused (the wrong format was chosen).
+        UsageError: unknown format name.
+    """
+    path = Path(path)
+    chosen = format_named(detect_format(path).format if format == "auto" else format)
+    return _conversations(path, chosen, rejects, limit)
+
+
+def _conversations(path: Path, chosen: Format, rejects: Rejects, limit: int | None) -> Iterator[Conversation]:
+    refused_before = rejects.count
+    n_imported, checked = 0, False
+    seen: set[str] = set()
+    for row in read_rows(path, rejects=rejects, limit=limit):
+        n_read = n_imported + rejects.count - refused_before
+        if not checked and n_read >= _FIRST_ROWS:
+            checked = True
+            _stop_if_mostly_bad(path, chosen, n_read, rejects, refused_before)
+        origin = Origin(str(path), row.line)
+        try:
+            conversation = chosen.convert(row.data, origin)
+        except RowError as error:
+            rejects.add(str(origin), error.reason, row.data, detail=error.detail or None)
+            continue
+        n_imported += 1
+        yield _with_own_id(conversation, seen, row.line)
+    if not n_imported:
+        _stop_if_mostly_bad(path, chosen, rejects.count - refused_before, rejects, refused_before)
+
+
+def _with_own_id(conversation: Conversation, seen: set[str], line: int) -> Conversation:
+    if conversation.id in seen:
+        meta = {**conversation.meta, "repeats": conversation.id}
+        conversation = replace(conversation, id=stable_id(conversation.id, line), meta=meta)
+    seen.add(conversation.id)
+    return conversation
+
+
+def _stop_if_mostly_bad(path: Path, chosen: Format, n_read: int, rejects: Rejects, refused_before: int) -> None:
+    n_bad = rejects.count - refused_before
+    if not n_read or n_bad <= _MAX_BAD_SHARE * n_read:
+        return
+    reason, n = rejects.by_reason.most_common(1)[0]
+    raise DataError(
+        f"{n_bad} of the first {n_read} rows cannot be read as {chosen.title} ({chosen.name}); "
+        f"most often: {reason} ({n})",
+        where=str(path),
+        hint=f"expected rows like {chosen.shape}; name another format with --format",
+    )
+
+
+def import_file(
+    path: Path, out_parquet: Path, format: str = "auto", *, rejects_path: Path | None = None, limit: int | None = None
+) -> ImportReport:
+    """Import a file into a Parquet file of conversations, refused rows into a JSON Lines file beside it.
+
+    Args:
+        path: the file to read; see :func:`import_conversations`.
+        out_parquet: written whole or not at all.
+        format: a name in ``FORMATS``, or ``auto``.
+        rejects_path: default ``OUT.rejects.jsonl`` beside the output; made only when a row is refused.
+        limit: how many readable rows to take at most.
+
+    Raises:
+        AgoraError: see :func:`import_conversations`; also when the disk is full.
+    """
+    path, out = Path(path), Path(out_parquet)
+    detection = detect_format(path) if format == "auto" else None
+    chosen = format_named(detection.format if detection else format)
+    refused = Path(rejects_path) if rejects_path else out.with_name(f"{out.stem}.rejects.jsonl")
+    tally: Counter[str] = Counter()
+    with ExitStack() as stack:
+        rejects = stack.enter_context(Rejects(refused))
+        rows = import_conversations(path, format=chosen.name, rejects=rejects, limit=limit)
+        n_imported = write_parquet(out, _counted(rows, tally), Conversation)
+    return ImportReport(
+        path=path,
+        format=chosen.name,
+        detected=detection.reason if detection else None,
+        licence=chosen.licence,
+        licence_note=chosen.note,
+        n_read=n_imported + rejects.count,
+        n_imported=n_imported,
+        n_rejected=rejects.count,
+        reasons=dict(rejects.by_reason.most_common()),
+        n_messages=tally["messages"],
+        n_leaves=tally["leaves"],
+        out=out,
+        rejects_path=refused if rejects.count else None,
+    )
+
+
+def _counted(rows: Iterator[Conversation], tally: Counter[str]) -> Iterator[Conversation]:
+    for conversation in rows:
+        parents = {m.parent for m in conversation.messages}
+        tally["messages"] += len(conversation.messages)
+        tally["leaves"] += sum(m.id not in parents for m in conversation.messages)
+        yield conversation
