@@ -1,0 +1,171 @@
+"""Parquet files as rows, as JSON lines would hold them: maps from their JSON strings, dates as ISO 8601 text."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import AgoraError, DataError
+from .fields import field_types
+from .files import atomic_file
+from .json_text import dumps, loads
+from .schemas import META_JSON, META_SCHEMA, arrow_schema, column_packer, from_row, to_row
+
+BATCH_ROWS = 4096
+Unpack = Callable[[Any], Any]
+
+
+def parquet_rows(path: Path, source: BinaryIO | None = None, *, start: int = 0) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, a batch in memory at a time.
+
+    Args:
+        path: the file; also named in errors.
+        source: read this seekable stream instead (a decompressed copy).
+        start: skip this many rows, whole row groups without reading them.
+
+    Raises:
+        DataError: the file is damaged or holds values that have no JSON form.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(source if source is not None else path) as file:
+            unpackers, schema_name = _unpackers(file.schema_arrow)
+            groups, skip = _groups_from(file, start)
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups):
+                rows = batch.slice(min(skip, batch.num_rows)).to_pylist()
+                skip -= batch.num_rows - len(rows)
+                for row in rows:
+                    for name, unpack in unpackers:
+                        row[name] = unpack(row[name])
+                    yield {"schema": schema_name} | row if schema_name else row
+    except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, KeyError) as err:
+        raise DataError(f"not a readable Parquet file ({_first_line(err)})", where=str(path)) from err
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).splitlines() or [type(err).__name__])[0]
+
+
+def _groups_from(file: Any, start: int) -> tuple[list[int], int]:
+    """The row groups from row ``start`` on, and how many rows of the first are to be skipped."""
+    skip, first = start, 0
+    while first < file.num_row_groups and skip >= file.metadata.row_group(first).num_rows:
+        skip -= file.metadata.row_group(first).num_rows
+        first += 1
+    return list(range(first, file.num_row_groups)), skip
+
+
+def parquet_num_rows(path: Path) -> int:
+    """How many rows the file's footer promises."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return int(file.metadata.num_rows)
+    except (pa.ArrowException, OSError, ValueError) as err:
+        raise DataError(f"not a readable Parquet file ({_first_line(err)})", where=str(path)) from err
+
+
+def _unpackers(schema: Any) -> tuple[list[tuple[str, Unpack]], str | None]:
+    name = (schema.metadata or {}).get(META_SCHEMA)
+    found = [(field.name, unpack) for field in schema if (unpack := _unpacker(field))]
+    return found, name.decode() if name and "schema" not in schema.names else None
+
+
+def _unpacker(field: Any) -> Unpack | None:
+    import pyarrow as pa
+
+    if (field.metadata or {}).get(META_JSON):
+        return lambda text: None if text is None else loads(text.encode())
+    if pa.types.is_struct(field.type):
+        inner = [(f.name, unpack) for f in field.type if (unpack := _unpacker(f))]
+        return _unpack_struct(inner) if inner else None
+    if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
+        item = _unpacker(field.type.value_field)
+        return (lambda values: None if values is None else [item(v) for v in values]) if item else None
+    kinds = ("string", "large_string", "integer", "floating", "boolean", "null")
+    return None if any(getattr(pa.types, f"is_{kind}")(field.type) for kind in kinds) else _json_form
+
+
+def _unpack_struct(inner: list[tuple[str, Unpack]]) -> Unpack:
+    def unpack(value: Any) -> Any:
+        return None if value is None else value | {name: inside(value[name]) for name, inside in inner}
+
+    return unpack
+
+
+def _json_form(value: Any) -> Any:
+    """Dates, decimals, bytes and Arrow maps as what JSON would hold."""
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {k: _json_form(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_form(v) for v in value]
+    return value
+
+
+def write_parquet(path: Path, rows: Iterable[Any], record_type: type[Any]) -> int:
+    """Write records (or their rows, checked) as one Parquet file, atomically, Zstandard inside.
+
+    Args:
+        path: the file to appear; its folder is made.
+        rows: records of ``record_type``, or dictionaries that :func:`agora.core.schemas.from_row` takes.
+        record_type: gives the columns.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        DataError: a row does not fit the record type.
+        AgoraError: the disk is full; nothing is left behind.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema(record_type)
+    packers = [(n, pack) for n, hint in field_types(record_type).items() if (pack := column_packer(hint))]
+    packed = (_packed_row(record_type, row, packers) for row in rows)
+    written = 0
+    with atomic_file(path) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        while batch := list(islice(packed, BATCH_ROWS)):
+            try:
+                writer.write_batch(_record_batch(batch, schema))
+            except AgoraError:
+                raise
+            except (pa.ArrowException, ValueError, OverflowError, TypeError) as err:
+                first = written + 1
+                what = f"rows {first}-{written + len(batch)} do not fit {record_type.SCHEMA} ({_first_line(err)})"
+                raise DataError(what, where=str(path)) from err
+            written += len(batch)
+    return written
+
+
+def _packed_row(record_type: type[Any], row: Any, packers: list[tuple[str, Unpack]]) -> dict[str, Any]:
+    packed: dict[str, Any] = to_row(from_row(record_type, row) if isinstance(row, dict) else row)
+    del packed["schema"]
+    for name, pack in packers:
+        packed[name] = pack(packed[name])
+    return packed
+
+
+def _record_batch(rows: list[dict[str, Any]], schema: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.RecordBatch.from_pylist(rows, schema=schema)
+    except UnicodeEncodeError:  # a lone surrogate somewhere: replace it, as JSON Lines does
+        return pa.RecordBatch.from_pylist([loads(dumps(row)) for row in rows], schema=schema)
