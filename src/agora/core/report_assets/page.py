@@ -1,0 +1,141 @@
+"""From views to one HTML page that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Protocol
+
+from agora.core.errors import DataError
+
+_STILL_WIDTH = 680  # pixels of a chart's still picture, which has no page to take its width from
+
+
+class Chart(Protocol):
+    """What a report draws: any altair chart."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Vega-Lite specification."""
+
+
+def render(title: str, subtitle: str, sections: Sequence[Any]) -> str:
+    """The page. Scripts are in it only where there is a chart."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    from agora import __version__
+
+    has_chart = any(block["kind"] == "chart" for section in sections for block in section.blocks)
+    scripts = [javascript_bundle(), _asset("report.js")] if has_chart else []
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset("report.html.j2")).render(
+        title=title,
+        subtitle=subtitle,
+        intro=sections[0].blocks,
+        sections=sections[1:],
+        css=Markup(_asset("report.css")),
+        policy=_policy(scripts),
+        scripts=[Markup(script) for script in scripts],
+        script_json=lambda value: Markup(script_json(value)),
+        themes=_themes(),
+        version=__version__,
+    )
+
+
+def read_spec(chart: Chart | Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The specification of a chart, without anything it would load.
+
+    Raises:
+        DataError: it loads data or pictures from a file or an address.
+    """
+    if isinstance(chart, Mapping):
+        spec = copy.deepcopy(dict(chart))
+    else:
+        import altair
+
+        with altair.data_transformers.enable("default", max_rows=None):
+            spec = dict(chart.to_dict())
+    address = next(_addresses(spec), None)
+    if address is not None:
+        raise DataError(f"chart {name!r} loads {address!r}", hint="a report carries its data: pass the rows inline")
+    spec.pop("$schema", None)  # the inlined library may be a patch version apart, and would warn
+    if {"mark", "layer"} & set(spec):
+        spec.setdefault("width", "container")
+    return spec
+
+
+def script_json(value: Any) -> str:
+    """JSON that stands inside a script element: no character of it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+@cache
+def javascript_bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script (0.9 MB), from the wheel of vl-convert."""
+    import vl_convert
+
+    bundle = (
+        vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+        .replace("</script", "<\\/script")
+        .replace("<!--", "<\\!--")
+    )
+    return f"(() => {{{bundle}}})();"  # its thousands of short names stay out of the page's scope
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+@cache
+def _themes() -> dict[str, Any]:
+    return dict(json.loads(_asset("chart_themes.json")))
+
+
+def _addresses(spec: Any) -> Iterator[str]:
+    """Files and addresses that a specification would load (links in data rows are not loaded)."""
+    if isinstance(spec, Mapping):
+        for key, value in spec.items():
+            if key == "url" and isinstance(value, str) and not value.startswith("data:"):
+                yield value
+            elif key not in ("values", "datasets"):
+                yield from _addresses(value)
+    elif isinstance(spec, list):
+        for item in spec:
+            yield from _addresses(item)
+
+
+def still(spec: Mapping[str, Any], name: str) -> str:
+    """The chart as a picture for readers without scripts and for print: a data URL, in which nothing can run.
+
+    Raises:
+        DataError: the chart cannot be drawn.
+    """
+    import vl_convert
+
+    sized = {**spec, "width": _STILL_WIDTH} if spec.get("width") == "container" else dict(spec)
+    try:
+        svg = vl_convert.vegalite_to_svg(sized, config=_themes()["light"], allowed_base_urls=[])
+    except ValueError as error:
+        line = " ".join(str(error).split())
+        raise DataError(f"chart {name!r} cannot be drawn: {line[:300]}") from error
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """A content security policy: no loads, and no script but the given ones."""
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
+    # vega compiles its expressions with Function(), which the policy calls eval
+    allowed = f"{hashes} 'unsafe-eval'" if scripts else "'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
