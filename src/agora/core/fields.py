@@ -16,21 +16,21 @@ from .files import nearest
 Code = Callable[[Any], Any]
 
 
-class Wrong(Exception):
+class FieldError(Exception):
     """A field is wrong: ``what`` says how; ``path`` grows from the inside out as this rises through the records."""
 
     def __init__(self, what: str) -> None:
         self.what, self.path = what, ""
 
-    def inside(self, part: str) -> Wrong:
+    def inside(self, part: str) -> FieldError:
         """The same, one level further out."""
         self.path = part + ("." if self.path and not self.path.startswith("[") else "") + self.path
         return self
 
 
-def _mismatch(expected: str, value: object) -> Wrong:
+def _mismatch(expected: str, value: object) -> FieldError:
     text = repr(value)
-    return Wrong(f"must be {expected}, got {text if len(text) <= 60 else text[:57] + '...'}")
+    return FieldError(f"must be {expected}, got {text if len(text) <= 60 else text[:57] + '...'}")
 
 
 class Codec(NamedTuple):
@@ -42,6 +42,11 @@ class Codec(NamedTuple):
 
 @cache
 def codec(annotation: Any) -> Codec:
+    """The codec of one annotation.
+
+    Raises:
+        TypeError: records do not hold values of this kind.
+    """
     if dataclasses.is_dataclass(annotation):
         return _record_codec(annotation)
     if annotation is Any:
@@ -127,7 +132,7 @@ def _list_codec(item: Any, container: type) -> Codec:
         for value in values:
             try:
                 out.append(decode_item(value))
-            except Wrong as wrong:
+            except FieldError as wrong:
                 raise wrong.inside(f"[{len(out)}]") from None
         return out if container is list else tuple(out)
 
@@ -146,7 +151,7 @@ def _map_codec(item: Any) -> Codec:
         for key, inner in value.items():
             try:
                 out[key] = decode_item(inner)
-            except Wrong as wrong:
+            except FieldError as wrong:
                 raise wrong.inside(f"[{key}]") from None
         return out
 
@@ -169,14 +174,14 @@ def _record_codec(record_type: Any) -> Codec:
         for name, value in row.items():
             code = decoders.get(name)
             if code is None:
-                raise Wrong(_unknown(name, list(decoders))).inside(str(name))
+                raise FieldError(_unknown(name, list(decoders))).inside(str(name))
             try:
                 values[name] = code(value)
-            except Wrong as wrong:
+            except FieldError as wrong:
                 raise wrong.inside(name) from None
         for name in required:
             if name not in values:
-                raise Wrong("is missing").inside(name)
+                raise FieldError("is missing").inside(name)
         return record_type(**values)
 
     return Codec(encode, decode)

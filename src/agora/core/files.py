@@ -130,7 +130,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 def _rename(tmp: Path, target: Path) -> None:
     try:
-        os.replace(tmp, target)
+        tmp.replace(target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # the new name itself must survive a power cut

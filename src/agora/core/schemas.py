@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from .errors import DataError
-from .fields import Code, Wrong, codec, field_types
+from .fields import Code, FieldError, codec, field_types
 from .json_text import dumps
 
 if typing.TYPE_CHECKING:
@@ -64,7 +64,7 @@ def from_row(record_type: type[T], row: dict[str, Any]) -> T:
         row = {k: v for k, v in row.items() if k != "schema"}
     try:
         record: T = codec(cast(Any, record_type)).decode(row)
-    except Wrong as wrong:
+    except FieldError as wrong:
         raise DataError(f'field "{wrong.path}" {wrong.what}') from None
     return record
 
