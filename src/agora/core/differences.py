@@ -16,8 +16,8 @@ class Difference(NamedTuple):
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested objects as one level of dotted keys; lists are values."""
-    if not isinstance(value, Mapping) or (prefix and not value):
+    """Nested objects as one level of dotted keys; lists are values, empty objects leave no key."""
+    if not isinstance(value, Mapping):
         return {prefix: value}
     flat: dict[str, Any] = {}
     for key, inner in value.items():
