@@ -1,0 +1,78 @@
+"""Loading a `transformers` model, with errors that say what is missing."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import EngineError, MissingError
+
+
+def model_folder(name: str) -> Path | None:
+    """The folder that ``name`` means, or None when it is a hub name.
+
+    Raises:
+        MissingError: ``name`` is a path and there is no model there.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise MissingError("this folder holds no model (no config.json)", where=str(folder))
+        return folder
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1:
+        beside = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
+        near = get_close_matches(folder.name, beside, n=1)
+        hint = (
+            f"did you mean {folder.parent / near[0]}?"
+            if near
+            else f"hf: takes a model folder or NAME/MODEL, got {name}"
+        )
+        raise MissingError("no such model folder", where=str(folder), hint=hint)
+    return None
+
+
+def load_model(name: str, device: str | None) -> tuple[Any, Any]:
+    """Model in evaluation mode, and its tokenizer. ``device`` None: the GPUs if there are any, else CPU."""
+    folder = model_folder(name)
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, Any] = {"dtype": torch.float32 if device == "cpu" else "auto"}
+    if folder is not None:
+        options["local_files_only"] = True
+    spread = device == "cuda" and torch.cuda.device_count() > 1 and _has_accelerate()
+    if spread:
+        options["device_map"] = "auto"
+    source = str(folder or name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=folder is not None)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, **options)
+    except OSError as error:
+        raise MissingError(f"cannot load the model: {_first_line(error)}", where=source, hint=_hint(folder)) from error
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise EngineError(
+            f"not a causal language model that can be read: {_first_line(error)}", where=source
+        ) from error
+    if not spread:
+        model.to(device)
+    model.eval()
+    return model, tokenizer
+
+
+def _hint(folder: Path | None) -> str:
+    if folder is not None:
+        return "the folder needs config.json, weights and tokenizer files"
+    return "give a local folder, or fetch the model first (HF_HUB_OFFLINE must be unset to download)"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _has_accelerate() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("accelerate") is not None

@@ -1,0 +1,128 @@
+"""What the engine must know about a `transformers` causal model: how to get logits for some positions only, and whether
+ragged rows may share a cache. Both are found out by running the model once on a few tokens, not from a list of names.
+
+Shapes: ``N`` rows, ``Q`` tokens, ``V`` vocabulary, ``F`` hidden size.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._slots import SlotCache
+
+# With a fixed code path MKL's results do not depend on how its buffers happen to be aligned, which is what makes a row
+# independent of its neighbors to the last bit. It is read at the first matrix product; a user's own choice is kept.
+os.environ.setdefault("MKL_CBWR", "AUTO")
+
+_MIN_ROWS = 4  # below this MKL takes a matrix-vector path that rounds differently
+
+
+class Net:
+    """A causal language model seen through the few calls that the engine makes.
+
+    Attributes:
+        plain_head: logits are the output embedding applied to the last hidden state (no scaling, no soft cap).
+        ragged: rows of different lengths may share a :class:`~agora.engines._slots.SlotCache`.
+        context: most positions the model takes; None when it does not say.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.config = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
+        weight = next(model.parameters())
+        self.device: torch.device = weight.device
+        self.dtype: torch.dtype = weight.dtype
+        self.context: int | None = getattr(self.config, "max_position_embeddings", None)
+        self.vocabulary = int(self.config.vocab_size)
+        with torch.inference_mode():
+            self.plain_head = self._check_head()
+            self.ragged = _attends_to_everything(self.config) and self._check_ragged()
+
+    @property
+    def body(self) -> Any:
+        """The model without its vocabulary projection."""
+        return self.model.base_model
+
+    def hidden(self, ids_NQ: Tensor, **more: Any) -> Tensor:
+        """Last hidden states ``NQF``."""
+        states: Tensor = self.body(input_ids=ids_NQ, **more).last_hidden_state
+        return states
+
+    def project(self, hidden_NF: Tensor) -> Tensor:
+        """Logits ``NV`` of chosen hidden states; only when :attr:`plain_head`."""
+        rows = len(hidden_NF)
+        if rows < _MIN_ROWS:
+            hidden_NF = torch.nn.functional.pad(hidden_NF, (0, 0, 0, _MIN_ROWS - rows))
+        logits: Tensor = self.model.get_output_embeddings()(hidden_NF)
+        return logits[:rows]
+
+    def logits_at(self, ids_NQ: Tensor, last_N: Tensor, **more: Any) -> Tensor:
+        """Logits ``NV`` after token ``last_N`` of each row; no other position is projected if that can be helped."""
+        if self.plain_head and ids_NQ.shape[1] == 1:
+            return self.project(self.hidden(ids_NQ, **more)[:, 0])
+        row_N = torch.arange(len(ids_NQ), device=self.device)
+        if self.plain_head:
+            return self.project(self.hidden(ids_NQ, **more)[row_N, last_N])
+        kept, column_N = torch.unique(last_N, return_inverse=True)
+        logits: Tensor = self.model(input_ids=ids_NQ, logits_to_keep=kept, **more).logits
+        return logits[row_N, column_N]
+
+    def all_logits(self, ids_NQ: Tensor, **more: Any) -> Tensor:
+        """Logits at every position, ``NQV``."""
+        logits: Tensor = self.model(input_ids=ids_NQ, use_cache=False, **more).logits
+        return logits
+
+    def _probe_ids(self, rows: int, tokens: int) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return torch.randint(0, self.vocabulary, (rows, tokens), generator=generator).to(self.device)
+
+    def _close(self, a: Tensor, b: Tensor) -> bool:
+        scale = float(b.float().abs().max()) or 1.0
+        bound = 1e-4 if self.dtype == torch.float32 else 5e-2
+        return a.shape == b.shape and float((a.float() - b.float()).abs().max()) <= bound * scale
+
+    def _check_head(self) -> bool:
+        ids = self._probe_ids(2, 6)
+        try:
+            projected = self.model.get_output_embeddings()(self.hidden(ids, use_cache=False))
+            return self._close(projected, self.all_logits(ids))
+        except (AttributeError, TypeError):  # a wrapper without base_model or output embeddings
+            return False
+
+    def _check_ragged(self) -> bool:
+        """Two rows of unlike length through the slot cache must give what each gives alone."""
+        from ._generate import prefill
+
+        prompts = [self._probe_ids(1, n)[0].tolist() for n in (3, 19)]
+        try:
+            cache = SlotCache(_MIN_ROWS, 32, device=self.device, dtype=self.dtype)
+            first = prefill(self, cache, prompts, [2, 0])
+            at = torch.tensor([19, 0, 3, 0], device=self.device)
+            step = torch.tensor([[5], [0], [7], [0]], device=self.device)
+            mask = cache.aim(at[:, None], 20)
+            second = self.logits_at(
+                step,
+                torch.zeros_like(at),
+                position_ids=at[:, None],
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            whole = [[*prompts[0], 7], [*prompts[1], 5]]
+            alone = [self.all_logits(torch.tensor([ids], device=self.device))[0] for ids in whole]
+        except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError):
+            return False  # the model keeps its cache in another way; equal-length batches still work
+        same_first = all(self._close(first[i], alone[i][-2]) for i in (0, 1))
+        return same_first and self._close(second[2], alone[0][-1]) and self._close(second[0], alone[1][-1])
+
+
+def _attends_to_everything(config: Any) -> bool:
+    """False for sliding windows and recurrent layers, whose cache is not one slot per token."""
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        return all(kind == "full_attention" for kind in kinds)
+    return getattr(config, "sliding_window", None) is None or getattr(config, "use_sliding_window", True) is False
