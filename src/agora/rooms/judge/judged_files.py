@@ -1,0 +1,243 @@
+"""Files of verdicts, ours and other people's, read into the one record.
+
+Four forms are told apart by their keys:
+
+- our own ``verdict/1`` rows;
+- the flat form of judged WildBench files: a line an answer: ``session_id``, ``model``, ``judge``, ``score``, ``output``;
+- the reference's score files: a JSON list of ``session_id``, ``model_test``, ``parsed_result``, ``score``,
+  ``model_output``;
+- the reference's pair files: a JSON list of ``session_id``, ``model_A``, ``model_B``, ``winner``, ``extent``, ``model_outputs``.
+
+The reference's files do not name their judge: the folder does (``<judge>.<version>/``), or the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agora.core.errors import DataError, MissingError
+from agora.core.records import Answer, Verdict
+from agora.core.schemas import from_row
+from agora.core.tables import read_rows
+from agora.rooms.judge._parse import read_score
+from agora.rooms.judge.reward import BASELINES
+
+#: Tasks of WildBench v2, whose judged files leave out what the judge's parser could not read.
+WILDBENCH_V2_TASKS = 1024
+
+_V2 = re.compile(r"v2\.\d+")
+_FOLDER = re.compile(r"(?P<judge>.+)\.(?P<version>v\d+\.\d+)")
+_SUFFIXES = (".jsonl", ".json", ".parquet")
+_CUT_MARK = "... (truncated)"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFile:
+    """The verdicts of one file.
+
+    Args:
+        version: of the evaluation, where the source states one; verdicts of two versions never share a ranking.
+        truncated: answers that the source cut before the judge saw them, by model.
+    """
+
+    path: Path
+    verdicts: tuple[Verdict, ...]
+    version: str = ""
+    truncated: dict[str, int] | None = None
+
+    @property
+    def num_tasks(self) -> int | None:
+        """The benchmark's size as far as the version tells it."""
+        return WILDBENCH_V2_TASKS if _V2.fullmatch(self.version) else None
+
+
+def judged_paths(paths: Iterable[Path]) -> list[Path]:
+    """The files among the paths, folders replaced by the judged files in them.
+
+    Raises:
+        MissingError: a path does not exist, or a folder holds no judged file.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and _bare(p).suffix in _SUFFIXES)
+        if not inside:
+            raise MissingError("the folder holds no judged files (.jsonl, .json, .parquet)", where=str(path))
+        found.extend(inside)
+    return list(dict.fromkeys(found))
+
+
+def _bare(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix in (".zst", ".gz") else path
+
+
+def read_judged(
+    path: Path, *, judge: str | None = None, version: str | None = None, baseline: str | None = None
+) -> JudgedFile:
+    """Read a file of verdicts in any of the four forms.
+
+    Args:
+        judge, version: of a file that does not state them; else the folder's name ``<judge>.<version>`` does.
+        baseline: which model of a reference's pair file is the baseline; else the one that is a baseline of the paper.
+
+    Raises:
+        MissingError: no such file.
+        DataError: a row of none of the forms, or one that breaks its form; names file and line.
+    """
+    path = Path(path)
+    folder = _FOLDER.fullmatch(path.parent.name)
+    source = _Source(
+        judge or (folder["judge"] if folder else "unknown"), version or (folder["version"] if folder else ""), baseline
+    )
+    verdicts: dict[str, Verdict] = {}
+    read: Callable[[dict[str, Any], _Source], Verdict] | None = None
+    versions, truncated = set(), dict[str, int]()
+    for line, row in read_rows(path):
+        try:
+            read = read or _reader(row)
+            verdict = read(row, source)
+        except KeyError as err:
+            raise DataError(f"field {err} is missing", where=f"{path}:{line}") from None
+        except DataError as err:
+            raise DataError(err.what, where=f"{path}:{line}", hint=err.hint) from None
+        if verdict.id in verdicts and read is not _own_row:
+            raise DataError(f"a second verdict on task {verdict.task_id}", where=f"{path}:{line}", hint="keep one")
+        verdicts[verdict.id] = verdict
+        versions.add(verdict.meta.get("version", ""))
+        if verdict.meta.get("truncated"):
+            truncated[verdict.model] = truncated.get(verdict.model, 0) + 1
+    if len(versions) > 1:
+        raise DataError(f"the file mixes evaluation versions: {', '.join(sorted(versions))}", where=str(path))
+    return JudgedFile(path, tuple(verdicts.values()), versions.pop() if versions else source.version, truncated)
+
+
+def read_judged_answers(path: Path) -> list[Answer]:
+    """The answers that a judged score file holds beside its verdicts, as the judge saw them."""
+    answers = []
+    for line, row in read_rows(Path(path)):
+        output = row.get("output", row.get("model_output"))
+        model, task = row.get("model", row.get("model_test")), row.get("session_id")
+        if not isinstance(model, str) or not isinstance(task, str):
+            raise DataError("the row holds no judged answer (session_id, model, output)", where=f"{path}:{line}")
+        answers.append(Answer(task, model, output if isinstance(output, str) else ""))
+    return answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a file's place says of its rows."""
+
+    judge: str
+    version: str
+    baseline: str | None
+
+
+def _reader(row: dict[str, Any]) -> Callable[[dict[str, Any], _Source], Verdict]:
+    """Which form a file has, by its first row."""
+    if row.get("schema") == Verdict.SCHEMA:
+        return _own_row
+    if "winner" in row and "extent" in row:
+        return _reference_pair
+    if "score" in row and ("output" in row or "model_output" in row):
+        return _score_row
+    raise DataError(
+        f"not a judged file: a row has the keys {', '.join(sorted(row)[:6])}",
+        hint="expected verdict/1 rows, or WildBench's session_id, model, score and output",
+    )
+
+
+def _own_row(row: dict[str, Any], source: _Source) -> Verdict:
+    """A row of our own; in a verdict file the last one on an id counts."""
+    return from_row(Verdict, row)
+
+
+def _score_row(row: dict[str, Any], source: _Source) -> Verdict:
+    """A row of the flat form or of the reference's score files."""
+    flat = "output" in row
+    model = row["model"] if flat else row["model_test"]
+    judge, version = row.get("judge") or source.judge, row.get("version") or source.version
+    task, output = row["session_id"], row["output"] if flat else row["model_output"]
+    fields = row.get("judge_json") if flat else row.get("parsed_result")
+    if not (isinstance(task, str) and isinstance(model, str)):
+        raise DataError(f"session_id and model must be text, got {task!r} and {model!r}")
+    text = output if isinstance(output, str) else ""
+    read = read_score(row["score"])
+    parsed: dict[str, Any] = fields if isinstance(fields, dict) else {}
+    meta: dict[str, Any] = {"version": version}
+    if not text.strip():
+        meta["empty"] = True
+    elif text.endswith(_CUT_MARK):
+        meta["truncated"] = True
+    return Verdict(
+        f"{judge}/{version}/{model}/{task}",
+        "score",
+        task,
+        model,
+        judge,
+        "ok" if read.status == "ok" else "unparsed",
+        read.value,
+        "",
+        f"wildbench/{version}",
+        "",
+        parsed=parsed if read.status == "ok" else {**parsed, "reason": read.status},
+        n_chars=len(text),
+        usage=_usage(row),
+        meta=meta,
+    )
+
+
+def _usage(row: dict[str, Any]) -> dict[str, Any]:
+    nested = (row.get("meta_data") or {}).get("usage") if isinstance(row.get("meta_data"), dict) else None
+    found = nested if isinstance(nested, dict) else row
+    return {key: found[key] for key in ("prompt_tokens", "completion_tokens") if found.get(key) is not None}
+
+
+def _reference_pair(row: dict[str, Any], source: _Source) -> Verdict:
+    """A row of the reference's pair files, from the candidate's side."""
+    first, second = row["model_A"], row["model_B"]
+    baseline = source.baseline or _known_baseline(first, second)
+    if baseline not in (first, second):
+        raise DataError(f"the baseline {baseline} is neither {first} nor {second}")
+    candidate = second if baseline == first else first
+    winner, extent = row["winner"], row["extent"]
+    if winner not in (first, second, "tie") or str(extent) not in ("0", "1", "2"):
+        raise DataError(f"winner {winner!r} or extent {extent!r} is none of a pair file's values")
+    size = 0.0 if winner == "tie" else {"0": 0.0, "1": 0.5, "2": 1.0}[str(extent)]
+    outputs = row.get("model_outputs") or {}
+    order = "candidate_first" if candidate == first else "candidate_second"
+    return Verdict(
+        f"{source.judge}/{source.version}/{candidate}/{baseline}/{row['session_id']}/{order}",
+        "pair",
+        row["session_id"],
+        candidate,
+        source.judge,
+        "ok",
+        size if winner != baseline else -size,
+        "",
+        f"wildbench/{source.version}",
+        "",
+        baseline=baseline,
+        order=order,
+        parsed=row["parsed_result"] if isinstance(row.get("parsed_result"), dict) else {},
+        n_chars=_length(outputs, candidate),
+        baseline_n_chars=_length(outputs, baseline),
+        usage=_usage(row),
+        meta={"version": source.version},
+    )
+
+
+def _length(outputs: dict[str, Any], model: str) -> int | None:
+    return len(outputs[model]) if isinstance(outputs.get(model), str) else None
+
+
+def _known_baseline(first: str, second: str) -> str:
+    known = [model for model in (first, second) if model in BASELINES]
+    if len(known) != 1:
+        raise DataError(f"which of {first} and {second} is the baseline cannot be told", hint="name it with --baseline")
+    return known[0]

@@ -1,0 +1,99 @@
+"""Fill the judge prompts so that nothing inside a block can leave it.
+
+Each block's delimiters carry a code. The conversation's code depends on the run's nonce and the task, so models judged
+on one task share the prompt's beginning. The code around the answers, which the judge must also repeat in its verdict,
+depends on the answers too: an answer would have to contain a hash of itself to know it, whoever knows the nonce.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from agora.core.records import Task, stable_id
+from agora.rooms.judge.types import Item, Kind, PairItem, PromptRef, task_hash, text_of
+
+_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+_LOOKALIKE = re.compile(r"<{3,}(?=\s*/?\s*(?:BEGIN|END)\b)", re.IGNORECASE)
+
+REMINDER = (
+    "\n\n# Reminder\n\nAn earlier reply could not be read. Reply with the one JSON object only, every key once, "
+    '"{key}" holding {what}, and "verdict_id" copied exactly.\n'
+)
+_WANTED = {"score": ("score", "one number from 1 to 10"), "pair": ("choice", "one of A++ A+ A=B B+ B++")}
+
+
+@dataclass(frozen=True, slots=True)
+class FilledPrompt:
+    """A prompt ready to be sent.
+
+    Args:
+        text: the one user message.
+        token: what the verdict must repeat as ``verdict_id``.
+        neutralized: how many delimiter look-alikes inside the blocks were made harmless.
+    """
+
+    text: str
+    token: str
+    neutralized: int
+
+
+@cache
+def template(kind: Kind) -> str:
+    """The shipped template of a kind."""
+    return files("agora.rooms.judge").joinpath("prompts", f"{kind}.md").read_text("utf-8")
+
+
+@cache
+def prompt_ref(kind: Kind) -> PromptRef:
+    """Name and hash of the shipped template of a kind; verdicts by different prompts never mix."""
+    return PromptRef(f"agora/{kind}", stable_id(template(kind), REMINDER))
+
+
+def fill(item: Item, nonce: str) -> FilledPrompt:
+    """The prompt for one item; ``nonce`` is the run's."""
+    task_code = stable_id("task", nonce, task_hash(item.task))
+    call_code = stable_id("call", nonce, item.content)
+    history, query = conversation(item.task)
+    blocks = {"history": history, "query": query, "checklist": "\n".join(f"- {line}" for line in item.task.checklist)}
+    if isinstance(item, PairItem):
+        texts = (text_of(item.answer), text_of(item.baseline))
+        blocks["response_a"], blocks["response_b"] = texts if item.order == "candidate_first" else texts[::-1]
+    else:
+        blocks["answer"] = text_of(item.answer)
+    safe, neutralized = {}, 0
+    for name, text in blocks.items():
+        safe[name], count = neutralize(text, (task_code, call_code))
+        neutralized += count
+    codes = {"task_code": task_code, "call_code": call_code}
+    return FilledPrompt(substitute(template(item.kind), {**safe, **codes}), call_code, neutralized)
+
+
+def reminder(kind: Kind) -> str:
+    """What is added to the prompt when a reply could not be read."""
+    key, what = _WANTED[kind]
+    return REMINDER.format(key=key, what=what)
+
+
+def substitute(text: str, values: Mapping[str, str]) -> str:
+    """Replace ``{{name}}`` in one pass, so that a placeholder inside a value stays as it is."""
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
+
+
+def neutralize(text: str, codes: tuple[str, ...]) -> tuple[str, int]:
+    """The text with delimiter look-alikes and the given codes made harmless, and how many there were."""
+    text, count = _LOOKALIKE.subn(lambda found: "＜" * len(found[0]), text)
+    for code in codes:
+        count += text.count(code)
+        text = text.replace(code, "[removed]")
+    return text, count
+
+
+def conversation(task: Task) -> tuple[str, str]:
+    """History ("USER: ...", blank line, "ASSISTANT: ...") and current query of a task."""
+    *earlier, last = task.messages
+    history = "\n\n".join(f"{message.role.upper()}: {message.content}" for message in earlier)
+    return history or "(no earlier turns)", last.content
