@@ -1,0 +1,260 @@
+"""Exact and near duplicates among texts: which row stays, which rows stand behind it, and how far they are.
+
+Exact means equal after :func:`agora.curate.text.normalize`; near means a Jaccard similarity of character 5-grams of at
+least the threshold, found by MinHash and verified exactly, so there are no false pairs. Rows are taken in a fixed order
+(higher priority first, then id); a row stays unless it is a duplicate of one that stays. In a chain A~B~C where A and C
+differ, A and C stay. The outcome does not depend on the order of the rows in the file.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from agora.core.errors import DataError, UsageError
+from agora.curate.minhash import BANDS, ShingleSets, band_keys
+from agora.curate.text import normalize
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Pair(NamedTuple):
+    """Two row positions (``a < b``) and their Jaccard similarity."""
+
+    a: int
+    b: int
+    similarity: float
+
+
+class Match(NamedTuple):
+    """The kept text that a new one repeats, and their Jaccard similarity (1.0 and exact when the texts are equal)."""
+
+    id: str
+    similarity: float
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateMark:
+    """What became of one row.
+
+    ``keeper`` is the row that stands for it (itself when kept), ``cluster`` the first row of its connected component,
+    ``distance`` 1 - Jaccard similarity to the keeper.
+    """
+
+    id: str
+    keeper: str
+    cluster: str
+    distance: float
+    kind: Literal["kept", "exact", "near"]
+
+    @property
+    def kept(self) -> bool:
+        """True when this row stays."""
+        return self.kind == "kept"
+
+
+def _check_threshold(threshold: float) -> None:
+    if not 0.5 <= threshold <= 1.0:
+        raise UsageError(
+            f"threshold must be between 0.5 and 1, got {threshold}",
+            hint="below 0.5 the index misses too many pairs to be trusted",
+        )
+
+
+def mark_duplicates(
+    rows: Sequence[tuple[str, str]], threshold: float = 0.6, *, priority: Sequence[float] | None = None
+) -> list[DuplicateMark]:
+    """Mark every row as kept, an exact duplicate or a near duplicate; marks come in the order of the rows.
+
+    Args:
+        rows: ``(id, text)``; ids should be distinct.
+        threshold: least Jaccard similarity of near duplicates, 0.5 to 1.
+        priority: one number per row; of two duplicates the higher stays. Ties go to the smaller id, then text.
+
+    Raises:
+        UsageError: threshold out of range.
+        DataError: ``priority`` has another length than ``rows``, or holds something that is not a number.
+    """
+    _check_threshold(threshold)
+    texts = [normalize(text) for _, text in rows]
+    order = _row_order(rows, texts, priority)
+    first_with: dict[str, int] = {}
+    for row in order:
+        first_with.setdefault(texts[row], row)
+    heads = list(first_with.values())  # one row per distinct text, in order
+    clusters = _Clusters([texts[row] for row in heads], threshold)
+    head_of = {text: head for head, text in enumerate(first_with)}
+    marks = []
+    for row, (row_id, _) in enumerate(rows):
+        head = head_of[texts[row]]
+        keeper = clusters.keeper[head]
+        kind: Literal["kept", "exact", "near"] = "near" if keeper != head else "exact"
+        if heads[keeper] == row:
+            kind = "kept"
+        cluster = rows[heads[clusters.first(head)]][0]
+        marks.append(DuplicateMark(row_id, rows[heads[keeper]][0], cluster, 1.0 - clusters.similarity[head], kind))
+    return marks
+
+
+def _row_order(rows: Sequence[tuple[str, str]], texts: Sequence[str], priority: Sequence[float] | None) -> list[int]:
+    if priority is None:
+        return sorted(range(len(rows)), key=lambda i: (rows[i][0], texts[i], rows[i][1]))
+    if len(priority) != len(rows):
+        raise DataError(f"priority has {len(priority)} numbers for {len(rows)} rows")
+    for i, value in enumerate(priority):
+        if value != value:  # a NaN compares with nothing, so the order would depend on the file's
+            raise DataError("priority is not a number", where=rows[i][0])
+    return sorted(range(len(rows)), key=lambda i: (-priority[i], rows[i][0], texts[i], rows[i][1]))
+
+
+class _Clusters:
+    """Keepers and connected components of distinct texts given in keeping order."""
+
+    def __init__(self, texts: Sequence[str], threshold: float) -> None:
+        self._threshold = threshold
+        self._sets = ShingleSets(texts)
+        self._parent = list(range(len(texts)))
+        self.keeper = list(range(len(texts)))
+        self.similarity = [1.0] * len(texts)
+        groups = _shared_keys(band_keys(texts))
+        self._keep_or_drop(groups)
+        self._join_dropped(groups)
+
+    def first(self, text: int) -> int:
+        """The first text of the component."""
+        while self._parent[text] != text:
+            self._parent[text] = self._parent[self._parent[text]]
+            text = self._parent[text]
+        return text
+
+    def _join(self, a: int, b: int) -> None:
+        low, high = sorted((self.first(a), self.first(b)))
+        self._parent[high] = low
+
+    def _keep_or_drop(self, groups: np.ndarray) -> None:
+        """Greedy in order: a text within the threshold of kept ones goes to the nearest of them."""
+        kept_in: defaultdict[int, list[int]] = defaultdict(list)
+        met = groups.any(axis=1).nonzero()[0].tolist()  # a text that meets no other needs no look
+        for text in met:
+            keys = [g for g in groups[text].tolist() if g]
+            candidates = {c for g in keys for c in kept_in.get(g, ())}
+            for other in sorted(candidates):
+                similarity = self._sets.jaccard(text, other, self._threshold)
+                if similarity >= self._threshold:
+                    self._join(text, other)
+                    if self.keeper[text] == text or similarity > self.similarity[text]:
+                        self.keeper[text], self.similarity[text] = other, similarity
+            if self.keeper[text] == text:
+                for g in keys:
+                    kept_in[g].append(text)
+
+    def _join_dropped(self, groups: np.ndarray) -> None:
+        """Links through dropped texts, which the greedy pass does not compare with each other."""
+        seen: set[tuple[int, int]] = set()
+        for members in _members(groups):
+            roots = {self.first(m) for m in members}
+            if len(roots) == 1:
+                continue
+            for a, b in combinations(members, 2):
+                if (self.keeper[a] == a and self.keeper[b] == b) or (a, b) in seen or self.first(a) == self.first(b):
+                    continue
+                seen.add((a, b))
+                if self._sets.jaccard(a, b, self._threshold) >= self._threshold:
+                    self._join(a, b)
+
+
+def _shared_keys(keys: np.ndarray) -> np.ndarray:
+    """Small numbers from 1 for the keys that several texts share, 0 for the others."""
+    import numpy as np
+
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    shared = counts > 1
+    numbers = np.where(shared, np.cumsum(shared), 0)
+    return numbers[inverse.reshape(keys.shape)]
+
+
+def _members(groups: np.ndarray) -> Iterator[list[int]]:
+    """The texts of each shared key, ascending."""
+    import numpy as np
+
+    flat = groups.ravel()
+    places = np.flatnonzero(flat)
+    places = places[np.argsort(flat[places], kind="stable")]
+    cuts = np.flatnonzero(np.diff(flat[places])) + 1
+    for part in np.split(places // BANDS, cuts):
+        if len(part) > 1:
+            yield part.tolist()
+
+
+def similar_pairs(texts: Sequence[str], threshold: float = 0.6) -> list[Pair]:
+    """All pairs of rows at or above the threshold, equal texts included, ascending.
+
+    The number of pairs grows with the square of a cluster's size: to drop duplicates use :func:`mark_duplicates`.
+
+    Args:
+        texts: as they are; they are normalized here.
+        threshold: least Jaccard similarity, 0.5 to 1.
+
+    Raises:
+        UsageError: threshold out of range.
+    """
+    _check_threshold(threshold)
+    sets = ShingleSets(normalize(t) for t in texts)
+    found = (Pair(a, b, sets.jaccard(a, b, threshold)) for a, b in sorted(candidate_pairs(texts)))
+    return [pair for pair in found if pair.similarity >= threshold]
+
+
+def candidate_pairs(texts: Sequence[str]) -> set[tuple[int, int]]:
+    """The pairs of rows that share a band key: what :func:`similar_pairs` verifies."""
+    groups = _shared_keys(band_keys([normalize(t) for t in texts]))
+    return {pair for members in _members(groups) for pair in combinations(members, 2)}
+
+
+class OnlineDuplicates:
+    """Duplicates among texts that arrive one by one: the first to come stays.
+
+    Gives what :func:`mark_duplicates` gives when the priority is the order of arrival.
+
+    Args:
+        threshold: least Jaccard similarity of near duplicates, 0.5 to 1.
+
+    Raises:
+        UsageError: threshold out of range.
+    """
+
+    def __init__(self, threshold: float = 0.6) -> None:
+        _check_threshold(threshold)
+        self._threshold = threshold
+        self._sets = ShingleSets()
+        self._ids: list[str] = []
+        self._by_text: dict[str, str] = {}
+        self._kept_in: defaultdict[int, list[int]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, id: str, text: str) -> Match | None:
+        """Take a text in, unless it repeats one that was taken before: then the nearest of those is returned."""
+        text = normalize(text)
+        if text in self._by_text:
+            return Match(self._by_text[text], 1.0, True)
+        keys = band_keys([text])[0].tolist()
+        index = self._sets.append(text)
+        best: Match | None = None
+        for other in sorted({c for key in keys for c in self._kept_in.get(key, ())}):
+            similarity = self._sets.jaccard(index, other, self._threshold)
+            if similarity >= self._threshold and (best is None or similarity > best.similarity):
+                best = Match(self._ids[other], similarity, False)
+        if best is not None:
+            self._sets.pop()
+            return best
+        self._ids.append(id)
+        self._by_text[text] = id
+        for key in keys:
+            self._kept_in[key].append(index)
+        return None
