@@ -1,7 +1,7 @@
 """Read a judge's reply, from strict to tolerant, and never guess.
 
 A reply gives a value only when it says one, and says it once: what is unreadable, out of range or contradictory has no
-value. With a ``token`` (what our own prompts ask for) the value must stand in the same object as ``"verdict_id": token``,
+value. With a ``token`` (what our own prompts ask for) the value must stand in one object with ``"verdict_id": token``,
 so that a verdict written by a candidate and repeated by the judge is never taken for the judge's own. Replies to other
 people's prompts are read without one.
 """

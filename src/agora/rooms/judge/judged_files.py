@@ -3,10 +3,11 @@
 Four forms are told apart by their keys:
 
 - our own ``verdict/1`` rows;
-- the flat form of judged WildBench files: a line an answer: ``session_id``, ``model``, ``judge``, ``score``, ``output``;
+- the flat form of judged WildBench files: lines of ``session_id``, ``model``, ``judge``, ``score``, ``output``;
 - the reference's score files: a JSON list of ``session_id``, ``model_test``, ``parsed_result``, ``score``,
   ``model_output``;
-- the reference's pair files: a JSON list of ``session_id``, ``model_A``, ``model_B``, ``winner``, ``extent``, ``model_outputs``.
+- the reference's pair files: a JSON list of ``session_id``, ``model_A``, ``model_B``, ``winner``, ``extent``,
+  ``model_outputs``.
 
 The reference's files do not name their judge: the folder does (``<judge>.<version>/``), or the caller.
 """

@@ -31,14 +31,14 @@ class RuleJudge:
     status ``missing``.
 
     Args:
-        world: the world whose exercises are judged; that of ``seed`` when None.
+        world: the world whose exercises are judged; that of the shipped models when None.
     """
 
-    def __init__(self, world: World | None = None, *, seed: int = 0) -> None:
+    def __init__(self, world: World | None = None) -> None:
         if world is None:
             from agora.microcosm.world import World
 
-            world = World(seed=seed)
+            world = World(seed=0)
         self._world = world
 
     @property
@@ -59,8 +59,6 @@ class RuleJudge:
         return (self._verdict(item) for item in items)
 
     def _verdict(self, item: Item) -> Verdict:
-        from agora.microcosm.world import check
-
         prompt = self.prompt(item.kind)
         if (verdict := without_call(item, self.name, prompt)) is not None:
             return verdict
@@ -68,10 +66,10 @@ class RuleJudge:
         if exercise is None:
             why = {"error": "the task is no exercise of the microcosm"}
             return make_verdict(item, self.name, prompt, "missing", parsed=why)
-        result = check(exercise, text_of(item.answer))
+        result = self._world.check(exercise, text_of(item.answer))
         if isinstance(item, ScoreItem):
             return make_verdict(item, self.name, prompt, "ok", float(result.score), parsed=_checks(result))
-        other = check(exercise, text_of(item.baseline))
+        other = self._world.check(exercise, text_of(item.baseline))
         parsed = {"candidate": _checks(result), "baseline": _checks(other)}
         return make_verdict(item, self.name, prompt, "ok", compare_checks(result, other), parsed=parsed)
 
@@ -172,21 +170,25 @@ def open_judge(
     Args:
         uri: ``microcosm:checker``, ``replay:FILE`` (verdicts or judged files), or any engine URI.
         engine: a live engine to be used in place of opening ``uri``.
-        seed: of the world, or of the prompts' delimiter codes.
+        seed: of the prompts' delimiter codes.
         engine_options: passed on to ``open_engine`` (cache, budget, concurrency, ...).
 
     Raises:
-        ConfigError: the URI is empty.
+        ConfigError: the URI is empty or names no judge.
         MissingError: a file or a model is not there.
     """
     if not uri and engine is None:
         raise ConfigError("the judge has no name", hint="use microcosm:checker, replay:FILE or an engine URI")
     if engine is None and uri == CHECKER:
-        return RuleJudge(seed=seed)
+        return RuleJudge()
     if engine is None and re.match("replay:", uri):
         from agora.rooms.judge.judged_files import read_judged
 
         return ReplayJudge(read_judged(Path(uri.removeprefix("replay:"))).verdicts)
+    if engine is None and uri.startswith("microcosm:") and uri not in ("microcosm:chat", "microcosm:base"):
+        raise ConfigError(
+            f"unknown judge {uri!r}", hint="the microcosm has microcosm:checker, microcosm:chat, microcosm:base"
+        )
     if engine is None:
         from agora.engines import open_engine
 
