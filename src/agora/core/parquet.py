@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import io
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from .errors import AgoraError, DataError
 from .fields import field_types
-from .files import atomic_file
+from .files import BLOCK, atomic_file
 from .json_text import dumps, loads
 from .schemas import META_JSON, META_SCHEMA, arrow_schema, column_packer, from_row, to_row
 
@@ -19,31 +23,62 @@ BATCH_ROWS = 4096
 Unpack = Callable[[Any], Any]
 
 
-def parquet_rows(path: Path, source: BinaryIO | None = None, *, start: int = 0) -> Iterator[dict[str, Any]]:
+@contextmanager
+def parquet_source(path: Path, first: bytes, source: BinaryIO) -> Iterator[Path | BinaryIO]:
+    """What pyarrow can read from its end: the path itself, or a copy of a compressed stream or pipe.
+
+    Args:
+        path: the file.
+        first: what has been read from ``source`` already.
+        source: the opened, decompressed file.
+    """
+    if path.is_file() and isinstance(getattr(source, "raw", None), io.FileIO):
+        yield path
+        return
+    with tempfile.TemporaryFile() as copy:
+        copy.write(first)
+        shutil.copyfileobj(source, copy, BLOCK)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
+
+
+def parquet_rows(path: Path, source: Path | BinaryIO | None = None, *, start: int = 0) -> Iterator[dict[str, Any]]:
     """The rows of a Parquet file, a batch in memory at a time.
 
     Args:
         path: the file; also named in errors.
-        source: read this seekable stream instead (a decompressed copy).
+        source: read this instead (see :func:`parquet_source`).
         start: skip this many rows, whole row groups without reading them.
 
     Raises:
         DataError: the file is damaged or holds values that have no JSON form.
     """
+    with _reading(path, source or path) as file:
+        unpackers, schema_name = _unpackers(file.schema_arrow)
+        groups, skip = _groups_from(file, start)
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups):
+            rows = batch.slice(min(skip, batch.num_rows)).to_pylist()
+            skip -= batch.num_rows - len(rows)
+            for row in rows:
+                for name, unpack in unpackers:
+                    row[name] = unpack(row[name])
+                yield {"schema": schema_name} | row if schema_name else row
+
+
+def parquet_num_rows(path: Path, source: Path | BinaryIO | None = None) -> int:
+    """How many rows the file's footer promises."""
+    with _reading(path, source or path) as file:
+        return int(file.metadata.num_rows)
+
+
+@contextmanager
+def _reading(path: Path, source: Path | BinaryIO) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(source if source is not None else path) as file:
-            unpackers, schema_name = _unpackers(file.schema_arrow)
-            groups, skip = _groups_from(file, start)
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups):
-                rows = batch.slice(min(skip, batch.num_rows)).to_pylist()
-                skip -= batch.num_rows - len(rows)
-                for row in rows:
-                    for name, unpack in unpackers:
-                        row[name] = unpack(row[name])
-                    yield {"schema": schema_name} | row if schema_name else row
+        with pq.ParquetFile(source) as file:
+            yield file
     except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, KeyError) as err:
         raise DataError(f"not a readable Parquet file ({_first_line(err)})", where=str(path)) from err
 
@@ -59,18 +94,6 @@ def _groups_from(file: Any, start: int) -> tuple[list[int], int]:
         skip -= file.metadata.row_group(first).num_rows
         first += 1
     return list(range(first, file.num_row_groups)), skip
-
-
-def parquet_num_rows(path: Path) -> int:
-    """How many rows the file's footer promises."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            return int(file.metadata.num_rows)
-    except (pa.ArrowException, OSError, ValueError) as err:
-        raise DataError(f"not a readable Parquet file ({_first_line(err)})", where=str(path)) from err
 
 
 def _unpackers(schema: Any) -> tuple[list[tuple[str, Unpack]], str | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .differences import differences
-from .errors import AgoraError, DataError
+from .errors import AgoraError, DataError, MissingError
 from .files import missing
 from .jsonl import Rejects, read_json
 from .lock import is_locked
@@ -89,6 +89,12 @@ def _info(path: Path, root: Path) -> RunInfo:
         return RunInfo(str(path), name, "broken", problem=f"{RUN_FILE} lacks or garbles a field ({err})")
 
 
+def find_run(name: Path) -> Path:
+    """A run's folder from its path, or from its name under ``runs/``."""
+    under = RUNS_ROOT / name
+    return under if not (name / RUN_FILE).is_file() and (under / RUN_FILE).is_file() else name
+
+
 def read_run(path: Path) -> dict[str, Any]:
     """What a run's ``run.json`` holds.
 
@@ -101,7 +107,9 @@ def read_run(path: Path) -> dict[str, Any]:
         raise missing(path, "run")
     file = path / RUN_FILE
     if not file.is_file():
-        raise missing(file, "run")
+        raise MissingError(
+            f"there is no run in this folder (no {RUN_FILE})", where=str(path), hint="see: agora runs list"
+        )
     state = read_json(file)
     if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
         raise DataError("not a run's file", where=str(file))

@@ -29,9 +29,9 @@ from .json_text import dumps, loads
 from .jsonl import JsonlWriter, read_json, write_json
 from .lock import FolderLock
 from .redact import redact
-from .run_list import RUN_FILE, RunInfo, compare_runs, list_runs, read_run
+from .run_list import RUN_FILE, RunInfo, compare_runs, list_runs, read_metrics, read_run
 
-__all__ = ["RunDir", "RunInfo", "compare_runs", "list_runs", "read_run"]
+__all__ = ["RunDir", "RunInfo", "compare_runs", "list_runs", "read_metrics", "read_run"]
 
 SCHEMA = "run/1"
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow")

@@ -6,23 +6,16 @@ line and a reason, or stops the reading with one clear error.
 
 from __future__ import annotations
 
-import codecs
-import io
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, TypeVar, cast
-
-import orjson
+from typing import TypeVar
 
 from .errors import DataError
-from .files import BLOCK, open_plain, require_file
-from .json_text import loads
+from .files import open_plain, require_file
+from .json_rows import Row, first_line, layout, line_rows, whole_rows
 from .jsonl import JsonlWriter, Rejects, read_json, write_json, write_jsonl
-from .parquet import parquet_rows, write_parquet
+from .parquet import parquet_num_rows, parquet_rows, parquet_source, write_parquet
 from .schemas import from_row
 
 __all__ = [
@@ -32,20 +25,13 @@ __all__ = [
     "read_json",
     "read_records",
     "read_rows",
+    "read_slice",
     "write_json",
     "write_jsonl",
     "write_parquet",
 ]
 
 T = TypeVar("T")
-PARQUET = b"PAR1"
-
-
-class Row(NamedTuple):
-    """One row and its place: the 1-based line of a JSON Lines file, item of a JSON array or row of a Parquet file."""
-
-    line: int
-    data: dict[str, Any]
 
 
 def read_rows(path: Path, *, rejects: Rejects | None = None, limit: int | None = None) -> Iterator[Row]:
@@ -86,103 +72,94 @@ def _records(path: Path, record_type: type[T], rejects: Rejects | None) -> Itera
 
 def _rows(path: Path, rejects: Rejects | None) -> Iterator[Row]:
     with open_plain(path) as source:
-        line, first = _first_line(path, source)
-        bare = path.with_suffix("") if path.suffix in (".gz", ".zst") else path
-        start = first.lstrip()[:1]
-        if first.startswith(PARQUET):
-            yield from _parquet(path, first, source)
-        elif bare.suffix == ".parquet":
-            raise DataError("not a Parquet file", where=str(path), hint="name it .jsonl if it is JSON Lines")
-        elif start == b"[" or (start == b"{" and bare.suffix == ".json" and not _is_json(first)):
-            yield from _whole(path, first + source.read(), line, rejects)
+        line, first = first_line(path, source)
+        kind = layout(path, first)
+        if kind == "whole":
+            yield from whole_rows(path, first + source.read(), line, rejects)
+        elif kind == "lines":
+            yield from line_rows(path, [first], line, rejects)
+            yield from line_rows(path, source, line + 1, rejects)
         else:
-            yield from _lines(path, [first], line, rejects)
-            yield from _lines(path, source, line + 1, rejects)
+            number = 0
+            with parquet_source(path, first, source) as file:
+                for number, data in enumerate(parquet_rows(path, file), 1):
+                    yield Row(number, data)
+            if not number:
+                raise DataError("the file holds no rows", where=str(path))
 
 
-def _first_line(path: Path, source: IO[bytes]) -> tuple[int, bytes]:
-    """The first line that is not blank, without a byte order mark, and its number."""
-    for number, line in enumerate(source, 1):
-        if number == 1:
-            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                hint = "convert it: iconv -f UTF-16 -t UTF-8"
-                raise DataError("the text is UTF-16, expected UTF-8", where=str(path), hint=hint)
-            line = line.removeprefix(codecs.BOM_UTF8)
-        if line.strip():
-            return number, line
-    raise DataError("the file is empty", where=str(path), hint="was it written to the end?")
+def read_slice(
+    path: Path, start: int, stop: int, *, offset: int | None = None, rejects: Rejects | None = None
+) -> Iterator[Row]:
+    """Stream the rows that stand on lines ``start + 1`` to ``stop`` of a file (items of an array, rows of Parquet).
 
-
-def _is_json(text: bytes) -> bool:
-    with suppress(ValueError):
-        loads(text)
-        return True
-    return False
-
-
-def _lines(path: Path, lines: Iterable[bytes], first: int, rejects: Rejects | None) -> Iterator[Row]:
-    parse = orjson.loads
-    for number, line in enumerate(lines, first):
-        try:
-            data = parse(line)
-        except ValueError:
-            if not line.strip():
-                continue
-            try:
-                data = loads(line)
-            except ValueError as err:
-                reason = "not valid JSON" if line.endswith(b"\n") else "cut off: the last line is not finished"
-                _refuse(path, number, reason, line, rejects, detail=str(err))
-                continue
-        if type(data) is dict:
-            yield Row(number, data)
-        else:
-            _refuse(path, number, "not an object", line, rejects, detail=type(data).__name__)
-
-
-def _refuse(path: Path, number: int, reason: str, raw: object, rejects: Rejects | None, *, detail: str) -> None:
-    where = f"{path}:{number}"
-    if rejects is None:
-        raise DataError(f"{reason} ({detail})", where=where, hint="mend or remove it")
-    rejects.add(where, reason, raw, detail=detail)
-
-
-def _whole(path: Path, text: bytes, line: int, rejects: Rejects | None) -> Iterator[Row]:
-    """A JSON array of objects or one object; else lines, where the first stands alone."""
-    try:
-        data = loads(text)
-    except ValueError as err:
-        lines = text.splitlines(keepends=True)
-        if not _is_json(lines[0]):
-            raise DataError(f"not valid JSON ({err})", where=str(path)) from None
-        yield from _lines(path, lines, line, rejects)
+    Args:
+        path: as for :func:`read_rows`.
+        start: how many lines to pass over.
+        stop: the last line, 1-based; blank lines count and give no row.
+        offset: byte offset of the first line where it is known (uncompressed JSON Lines): nothing is passed over.
+        rejects: takes malformed rows; without it the first one is an error.
+    """
+    if offset:
+        with open_plain(path) as source:
+            source.seek(offset)
+            yield from line_rows(path, islice(source, stop - start), start + 1, rejects)
         return
-    if isinstance(data, dict):
-        yield Row(1, data)
-        return
-    if not data:
-        raise DataError("the array is empty", where=str(path))
-    for number, item in enumerate(data, 1):
-        if type(item) is dict:
-            yield Row(number, item)
+    with open_plain(path) as source:
+        number, first = first_line(path, source)
+        kind = layout(path, first)
+        if kind == "whole":
+            rows = whole_rows(path, first + source.read(), number, rejects)
+            yield from (row for row in rows if start < row.line <= stop)
+        elif kind == "parquet":
+            with parquet_source(path, first, source) as file:
+                data = islice(parquet_rows(path, file, start=start), stop - start)
+                yield from (Row(n, row) for n, row in enumerate(data, start + 1))
         else:
-            _refuse(path, number, "not an object", item, rejects, detail=type(item).__name__)
+            if start < number <= stop:
+                yield from line_rows(path, [first], number, rejects)
+            skip = max(start - number, 0)
+            rest = islice(source, skip, max(stop - number, 0))
+            yield from line_rows(path, rest, number + skip + 1, rejects)
 
 
-def _parquet(path: Path, first: bytes, source: BinaryIO) -> Iterator[Row]:
-    number = 0
-    for number, data in enumerate(_parquet_rows(path, first, source), 1):
-        yield Row(number, data)
-    if not number:
+def find_slices(path: Path, every: int) -> list[tuple[int, int, int | None]]:
+    """Cut a file into ranges of ``every`` lines for :func:`read_slice`.
+
+    Returns:
+        ``(start, stop, offset)`` each; together they cover the file.
+
+    Raises:
+        MissingError, DataError: as for :func:`read_rows`.
+    """
+    path = Path(path)
+    require_file(path)
+    with open_plain(path) as source:
+        number, first = first_line(path, source)
+        kind = layout(path, first)
+        if kind == "lines":
+            return _line_slices(path, every)
+        if kind == "whole":
+            rows = whole_rows(path, first + source.read(), number, Rejects())
+            total = max((row.line for row in rows), default=0)
+        else:
+            with parquet_source(path, first, source) as file:
+                total = parquet_num_rows(path, file)
+    if not total:
         raise DataError("the file holds no rows", where=str(path))
+    return [(start, min(start + every, total), None) for start in range(0, total, every)]
 
 
-def _parquet_rows(path: Path, first: bytes, source: BinaryIO) -> Iterator[dict[str, Any]]:
-    if path.is_file() and isinstance(getattr(source, "raw", None), io.FileIO):
-        yield from parquet_rows(path)
-        return
-    with tempfile.TemporaryFile() as copy:  # Parquet is read from its end: a decompressed copy is needed
-        copy.write(first)
-        shutil.copyfileobj(source, copy, BLOCK)
-        copy.seek(0)
-        yield from parquet_rows(path, cast(BinaryIO, copy))
+def _line_slices(path: Path, every: int) -> list[tuple[int, int, int | None]]:
+    found: list[tuple[int, int, int | None]] = []
+    start = offset = position = number = 0
+    with open_plain(path) as source:
+        seekable = source.seekable()
+        for number, line in enumerate(source, 1):
+            position += len(line)
+            if number - start == every:
+                found.append((start, number, offset if seekable else None))
+                start, offset = number, position
+    if number > start:
+        found.append((start, number, offset if seekable else None))
+    return found
