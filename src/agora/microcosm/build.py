@@ -42,10 +42,10 @@ class BuildConfig:
     num_layers: int = 4
     num_heads: int = 6
     num_kv_heads: int = 3
-    base_tokens: int = 6_000_000
-    chat_tokens: int = 10_000_000
+    base_tokens: int = 5_000_000
+    chat_tokens: int = 9_000_000
     block: int = 256
-    tokens_per_step: int = 8192
+    tokens_per_step: int = 4096
     base_learning_rate: float = 4e-3
     chat_learning_rate: float = 3e-3
 

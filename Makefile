@@ -1,0 +1,58 @@
+# Two commands do all: `make demo` and `make test`. Everything runs in .venv; nothing is fetched from a model or data hub.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export AGORA_PROGRESS ?=
+# Python 3.11 or later with venv; on Debian the module is a package of its own.
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo test test-fast test-all test-browser lint bench docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## make .venv with the package and its development tools
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Agora needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 3; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python venv is missing: apt-get install python3-venv"; exit 3; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## align a small model end to end and print the path of the report (about five minutes)
+	$(BIN)/agora loop --out runs/demo
+
+test: lint test-fast-only ## lint, type-check and test (under eight minutes on two cores)
+
+test-fast: $(STAMP) test-fast-only ## the unit tests alone
+
+.PHONY: test-fast-only
+test-fast-only: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not browser'
+
+test-all: $(STAMP) lint ## every test, the slow ones too
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,serve-peer]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not browser'
+	$(MAKE) test-browser
+
+test-browser: $(STAMP) ## tests in a real headless Chromium (installed when missing)
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+	$(BIN)/pytest -m browser
+
+lint: $(STAMP) ## format, lint, types, import rules
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## measure against peers in one run; results are printed, nothing is asserted
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,serve-peer]'
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: $(STAMP) ## check that the commands in README and docs run
+	$(BIN)/pytest tests/test_docs.py
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

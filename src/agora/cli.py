@@ -1,0 +1,84 @@
+"""The one command. It mounts the rooms' commands and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from agora import __version__
+from agora.core.commands import app as runs_app
+from agora.core.errors import AgoraError
+from agora.curate.commands import app as data_app
+from agora.engines.commands import app as engines_app
+from agora.engines.commands import generate
+from agora.loop.commands import loop
+from agora.microcosm.commands import app as microcosm_app
+from agora.rooms.judge.commands import app as judge_app
+from agora.rooms.synthesize.commands import app as synthesize_app
+
+app = typer.Typer(
+    name="agora",
+    help="An open workbench for aligning language models with the people who use them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("loop")(loop)
+app.command("generate")(generate)
+app.add_typer(runs_app, name="runs")
+app.add_typer(engines_app, name="engines")
+app.add_typer(data_app, name="data")
+app.add_typer(microcosm_app, name="microcosm")
+app.add_typer(synthesize_app, name="synthesize")
+app.add_typer(judge_app, name="judge")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """An open workbench for aligning language models with the people who use them."""
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 1 failed, 2 wrong use, 3 something missing, 130 interrupted."""
+    debug = "--debug" in sys.argv
+    # `--debug` may stand anywhere, as users type it after the command that failed.
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    try:
+        app(args=arguments, prog_name="agora")
+    except AgoraError as error:
+        _stop(str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        _stop("interrupted; run the same command again to go on", 130, debug)
+    except BrokenPipeError:
+        os._exit(0)  # the reader of our output has left, as `head` does
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _stop(
+            f"{where}{(error.strerror or 'input/output error').lower()}; free space or choose another --out", 1, debug
+        )
+
+
+def _stop(line: str, code: int, debug: bool) -> None:
+    if debug:
+        raise
+    typer.echo(f"agora: {line}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""``agora loop``: people's words, or a model's own, become data; data becomes models; models are judged.
+
+Each stage reads files and writes files of the run folder; a stage that is done is not run again, and inside a stage
+finished items are not paid for twice. So a loop killed anywhere ends like an unbroken one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agora.core.records import Answer, PreferencePair, Sample, Task
+from agora.core.runs import RunDir
+from agora.core.tables import read_records, write_jsonl
+from agora.curate.funnel import Funnel
+from agora.loop import answers, data, judging, logs, models, pairs, tasks
+from agora.loop.judging import ModelResult
+from agora.loop.settings import LoopConfig
+
+MODELS = ("base", "sft", "dpo", "chat")
+
+
+@dataclass(frozen=True, slots=True)
+class LoopResult:
+    """What one turn of the loop came to."""
+
+    report: Path
+    seconds: float
+    models: tuple[ModelResult, ...]
+    funnel: dict[str, Any]
+    differences: tuple[dict[str, Any], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``agora loop --json`` prints."""
+        return {
+            "report": str(self.report),
+            "seconds": round(self.seconds, 1),
+            "models": [model.as_json() for model in self.models],
+            "funnel": self.funnel,
+            "differences": list(self.differences),
+        }
+
+
+def close_loop(
+    config: LoopConfig, run: RunDir, *, conversations: Path | None = None, format: str = "auto"
+) -> LoopResult:
+    """Run every stage that is not done yet and write ``report.html``.
+
+    Args:
+        config: sizes, engines and settings.
+        run: an open run folder.
+        conversations: the user's own logs; they are imported, mined for tasks and join the training data.
+        format: of ``conversations``.
+
+    Raises:
+        AgoraError: a stage failed; what was finished stays, and the same command goes on from there.
+    """
+    from agora.loop.report import write_report
+
+    logged = logs.import_logs(run, conversations, format, config) if conversations else None
+    world_tasks = _stage(run, "tasks", Task, lambda: tasks.held_out_tasks(config))
+    mined = list(read_records(run.file("mined_tasks.jsonl"), Task)) if logged else []
+    benchmark = judging.choose_benchmark(config, world_tasks, mined)
+    samples, funnel = data.training_samples(run, config, reserved=[*benchmark, *mined], logged=logged)
+    models.train_sft(run, config, samples)
+    made = _stage(run, "pairs", PreferencePair, lambda: pairs.make_pairs(run, config, samples))
+    models.train_dpo(run, config, made)
+    shown = [*benchmark, *(task for task in mined[:8] if task not in benchmark)]
+    for name in MODELS:
+        _stage(
+            run,
+            f"answers_{name}",
+            Answer,
+            lambda name=name: answers.answer_tasks(run, config, shown, name),  # type: ignore[misc]
+        )
+    judged = judging.judge_all(run, config, benchmark, MODELS)
+    report = write_report(run, config, judged, benchmark=benchmark, mined=mined, samples=samples, funnel=funnel)
+    return LoopResult(
+        report, sum(run.seconds.values()), judged.models, funnel.to_json(), tuple(asdict(d) for d in judged.differences)
+    )
+
+
+def _stage(run: RunDir, name: str, record_type: type[Any], make: Callable[[], list[Any]]) -> list[Any]:
+    """Make a file of records once; afterwards read it."""
+    path = run.file(f"{name}.jsonl")
+    if not run.done(name):
+        with run.stage(name):
+            write_jsonl(path, make())
+    return list(read_records(path, record_type)) if path.stat().st_size else []
+
+
+def instruction_of(sample: Sample) -> str:
+    """The text that identifies a sample in the report."""
+    return sample.instruction

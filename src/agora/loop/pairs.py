@@ -1,0 +1,99 @@
+"""Preference pairs: the SFT model answers k times, the judge scores, best against worst (Magpie-DPO)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from agora.core.progress import progress
+from agora.core.records import Answer, Message, PreferencePair, Provenance, Sample, Task, Verdict, stable_id
+from agora.core.runs import RunDir
+from agora.core.tables import read_records, write_jsonl
+from agora.engines import open_engine
+from agora.engines.types import ChatRequest, Sampling
+from agora.loop.models import uri_of
+from agora.loop.settings import LoopConfig
+from agora.rooms.judge import judge_scores, open_judge
+
+
+def make_pairs(run: RunDir, config: LoopConfig, samples: Sequence[Sample]) -> list[PreferencePair]:
+    """Pairs from the drawn instructions; ties and gaps under the margin are counted and dropped."""
+    prompts = [s for s in samples if s.run_id != "logs"][: config.pairs.prompts]
+    tasks = [Task(s.id, "pairs", "1", (Message("user", s.instruction, id="0"),)) for s in prompts]
+    stored = run.file("candidates.jsonl")
+    if not run.done("candidates"):
+        with run.stage("candidates"):
+            write_jsonl(stored, _candidates(run, config, tasks))
+    answers = list(read_records(stored, Answer))
+    judge = open_judge(config.judge, seed=0, cache=run.file("cache/judge.sqlite"))
+    verdicts = judge_scores(tasks, answers, judge, run.file("verdicts_pairs.jsonl"), allow_partial=True)
+    texts = {(a.task_id, a.model): a for a in answers}
+    by_task: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        # a cut answer may be good or bad; nothing is learned from its end
+        if verdict.status == "ok" and texts[verdict.task_id, verdict.model].finish_reason != "length":
+            by_task[verdict.task_id].append(verdict)
+    made = [_best_against_worst(task, by_task[task.id], texts, config, judge.name) for task in tasks]
+    pairs = [pair for pair in made if pair is not None]
+    run.event("pairs", prompts=len(tasks), pairs=len(pairs), without=len(tasks) - len(pairs))
+    return pairs
+
+
+def _candidates(run: RunDir, config: LoopConfig, tasks: Sequence[Task]) -> list[Answer]:
+    """k sampled answers per prompt; candidate i answers under the name ``sft#i``."""
+    requests = [
+        ChatRequest(
+            f"{task.id}#{i}",
+            tuple(m.as_chat() for m in task.messages),
+            Sampling(
+                temperature=config.pairs.temperature,
+                max_tokens=config.max_answer_tokens,
+                seed=int(stable_id(config.seed, task.id, i), 16) % 2**31,
+            ),
+        )
+        for task in tasks
+        for i in range(config.pairs.k)
+    ]
+    engine = open_engine(uri_of(run, config, "sft"), cache=run.file("cache/candidates.sqlite"))
+    found: dict[str, Answer] = {}
+    with progress(len(requests), f"sft answers {config.pairs.k} times", unit="answer") as bar:
+        for reply in engine.chat(requests):
+            bar.advance()
+            task_id, _, index = reply.id.rpartition("#")
+            if reply.finish_reason != "error":
+                found[reply.id] = Answer(task_id, f"sft#{index}", reply.text, reply.finish_reason)
+    engine.close()
+    return [found[request.id] for request in requests if request.id in found]
+
+
+def _best_against_worst(
+    task: Task,
+    verdicts: Sequence[Verdict],
+    answers: Mapping[tuple[str, str], Answer],
+    config: LoopConfig,
+    judge: str,
+) -> PreferencePair | None:
+    """The pair of one prompt. Among equal scores a seeded hash chooses, so that no position is favored."""
+
+    def rank(verdict: Verdict) -> tuple[float, str]:
+        return float(verdict.value or 0), stable_id(config.seed, task.id, verdict.model)
+
+    if len(verdicts) < 2:
+        return None
+    best, worst = max(verdicts, key=rank), min(verdicts, key=rank)
+    margin = float(best.value or 0) - float(worst.value or 0)
+    if margin < config.pairs.min_margin:
+        return None
+    sides = [Message("assistant", answers[task.id, v.model].output, id="1", parent="0") for v in (best, worst)]
+    return PreferencePair(
+        id=stable_id("pair", task.id),
+        prompt=task.messages,
+        chosen=(sides[0],),
+        rejected=(sides[1],),
+        chosen_score=best.value,
+        rejected_score=worst.value,
+        margin=margin,
+        annotator=judge,
+        label_kind="rule" if judge == "microcosm:checker" else "ai",
+        provenance=Provenance("agora loop", task.id, consent="synthetic"),
+    )

@@ -1,0 +1,78 @@
+"""What a loop does: small values, validated when made."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from agora.core.config import Config
+from agora.train.config import TrainConfig
+
+
+class DrawSlice(Config):
+    """Instructions drawn at one decoding setting."""
+
+    share: float = Field(1.0, gt=0, description="weight of the slice among all slices")
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+
+
+class CurateSettings(Config):
+    """What keeps an instruction out of the training data."""
+
+    near_duplicate_jaccard: float = Field(
+        0.85, gt=0, le=1, description="char-5 shingles; at or above it is a duplicate"
+    )
+    max_conversation_tokens: int = Field(512, ge=16, description="longer training rows are dropped and counted")
+
+
+class MineSettings(Config):
+    """Which of the user's conversations become benchmark tasks (WildBench, section 2.1 of the paper)."""
+
+    min_words: int = Field(3, ge=1, description="of the last user turn; the paper takes 10 tokens")
+    max_words: int = Field(3000, ge=1)
+    max_turns: int = Field(5, ge=1, description="user turns")
+    near_duplicate_jaccard: float = Field(0.8, gt=0, le=1)
+    max_tasks: int = Field(200, ge=1)
+
+
+class PairSettings(Config):
+    """How preference pairs are made from k sampled answers (Magpie-DPO)."""
+
+    prompts: int = Field(800, ge=1, description="instructions that are answered k times")
+    k: int = Field(4, ge=2)
+    temperature: float = Field(1.0, gt=0)
+    min_margin: float = Field(1.0, gt=0, description="least gap in judged score between chosen and rejected")
+
+
+class LoopConfig(Config):
+    """One turn of the loop.
+
+    ``model`` is drawn from and answers; ``student`` is trained. The default sizes fit five minutes on two cores.
+    """
+
+    model: str = Field("microcosm:chat", description="aligned model that instructions are drawn from (engine URI)")
+    tokenizer: str | None = Field(None, description="tokenizer of a served model, for its chat template")
+    student: str = Field("microcosm:base", description="model that is trained: microcosm:base or hf:NAME-OR-PATH")
+    judge: str = Field("microcosm:checker", description="microcosm:checker or an engine URI")
+    seed: int = 0
+    instructions: int = Field(2000, ge=1, description="samples drawn before curation")
+    draw: tuple[DrawSlice, ...] = (DrawSlice(share=2), DrawSlice(temperature=1.1, top_p=0.98))
+    max_instruction_tokens: int = Field(128, ge=1)
+    max_answer_tokens: int = Field(96, ge=1)
+    tasks: int = Field(400, ge=10, description="held-out tasks that all models are judged on")
+    log_rows: int = Field(300, ge=0, description="conversations of --conversations that join the training data")
+    curate: CurateSettings = CurateSettings()
+    mine: MineSettings = MineSettings()
+    pairs: PairSettings = PairSettings()
+    sft: TrainConfig = TrainConfig(
+        learning_rate=2e-3, schedule="cosine", warmup=0.1, epochs=3, batch_size=32, checkpoint_every_s=5
+    )
+    dpo: TrainConfig = TrainConfig(
+        learning_rate=2e-4, schedule="linear", warmup=0.1, epochs=2, batch_size=32, checkpoint_every_s=5
+    )
+    beta: float = Field(0.1, gt=0, description="DPO's pull toward the SFT model")
+    dpo_sft_weight: float = Field(0.0, ge=0)
+    baselines: tuple[Literal["base", "sft", "dpo", "chat"], ...] = ("base", "sft", "chat")
+    margin: int | None = Field(None, ge=0, description="WB-Reward's length margin K in characters; none by default")
