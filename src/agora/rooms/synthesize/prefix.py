@@ -87,6 +87,13 @@ class _Shape:
     warnings: tuple[str, ...]
 
 
+def _day(clock: date | str | None) -> date | None:
+    try:
+        return date.fromisoformat(clock) if isinstance(clock, str) else clock
+    except ValueError as error:
+        raise ConfigError(f"clock must be a date as YYYY-MM-DD, got {clock!r}") from error
+
+
 class _Halves(NamedTuple):
     before: str
     after: str
@@ -118,8 +125,7 @@ def _shape(opened: Source, clock: date | str | None) -> _Shape:
             where=opened.name,
             hint="pass mode custom:STRING with the text before a user's words, or --chat-template FILE",
         )
-    day = date.fromisoformat(clock) if isinstance(clock, str) else clock
-    template = ChatTemplate(opened.template, opened.special_tokens, clock=day, name=opened.name)
+    template = ChatTemplate(opened.template, opened.special_tokens, clock=_day(clock), name=opened.name)
     parts = _content_format(template)
     halves = _split(template, [("user", FIRST)], FIRST, parts)
     _check_independent(template, halves, parts)

@@ -1,0 +1,125 @@
+"""``agora synthesize``: draw instruction data out of an aligned model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Draw instruction data out of an aligned model.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Model = Annotated[str, typer.Option(help="Engine URI: microcosm:chat, hf:NAME-OR-PATH, http://HOST:PORT/v1#NAME.")]
+Mode = Annotated[str, typer.Option(help="template, bare, system:TEXT or custom:STRING.")]
+ChatTemplateFile = Annotated[
+    Path | None, typer.Option(help="Jinja file used in place of the tokenizer's own template.")
+]
+
+
+@app.callback()
+def synthesize() -> None:
+    """Draw instruction data out of an aligned model."""
+
+
+@app.command("prefix")
+def prefix(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="TOKENIZER-OR-MODEL", help="Tokenizer folder, hf:NAME, microcosm:chat or .jinja file."),
+    ],
+    mode: Mode = "template",
+    chat_template: ChatTemplateFile = None,
+    clock: Annotated[str | None, typer.Option(help="Date that templates with a clock print, YYYY-MM-DD.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what a model sees before and after a user's text. No weights are loaded."""
+    from agora.rooms.synthesize.prefix import derive_prefix
+    from agora.rooms.synthesize.sources import read_template
+
+    text = read_template(chat_template) if chat_template is not None else None
+    template = derive_prefix(source, mode=mode, chat_template=text, clock=clock)
+    if json:
+        _print_json(template.to_json())
+        return
+    ids = "none (no tokenizer)" if template.prefix_ids is None else " ".join(map(str, template.prefix_ids))
+    typer.echo(f"prefix      {template.prefix!r}")
+    typer.echo(f"sent        {template.sent_text!r}")
+    typer.echo(f"token ids   {ids}")
+    typer.echo(f"post-query  {template.post_query!r}")
+    typer.echo(f"stops       ids {list(template.stop_ids)}, strings {list(template.stop_strings)}")
+    typer.echo(f"system      {template.supports_system}")
+    typer.echo(f"later turns {'kept as they are' if template.prefix_preserving else 'rendered whole'}")
+    for warning in template.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+@app.command("run")
+def run(
+    model: Model,
+    n: Annotated[int, typer.Option("--n", min=1, help="Instructions to draw.")],
+    out: Annotated[Path, typer.Option(help="Run folder, made or resumed.")],
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Above 0.")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="In (0, 1].")] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest instruction, in tokens.")] = 2048,
+    mode: Mode = "template",
+    tokenizer: Annotated[str | None, typer.Option(help="Tokenizer of a model that is served elsewhere.")] = None,
+    chat_template: ChatTemplateFile = None,
+    no_markdown: Annotated[bool, typer.Option("--no-markdown", help="Forbid a first token of only # * - `.")] = False,
+    json: Json = False,
+) -> None:
+    """Draw instructions; the same command on the same folder resumes."""
+    from agora.rooms.synthesize.folder import draw_into
+    from agora.rooms.synthesize.types import DrawSettings, Slice
+
+    report = draw_into(
+        out,
+        model,
+        [Slice("all", n, temperature, top_p)],
+        mode=mode,
+        tokenizer=tokenizer,
+        chat_template=chat_template,
+        settings=DrawSettings(seed=seed, max_tokens=max_tokens, no_markdown=no_markdown),
+    )
+    _print_report(report, json)
+
+
+@app.command("answer")
+def answer(
+    samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="File of samples, or the folder of a run.")],
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Run folder, made or resumed.")],
+    seed: Annotated[int, typer.Option(help="Seed, at a temperature above 0.")] = 0,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="In (0, 1].")] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 4096,
+    keep_truncated: Annotated[bool, typer.Option("--keep-truncated", help="Keep answers cut off by length.")] = False,
+    json: Json = False,
+) -> None:
+    """Answer the kept instructions with the model's own chat template."""
+    from agora.engines.types import Sampling
+    from agora.rooms.synthesize.folder import answer_into
+
+    sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
+    _print_report(answer_into(out, samples, model, sampling=sampling, keep_truncated=keep_truncated), json)
+
+
+def _print_report(report: object, json: bool) -> None:
+    from agora.rooms.synthesize.folder import FolderReport
+
+    assert isinstance(report, FolderReport)
+    if json:
+        _print_json(report.as_json())
+        return
+    tally = report.tally
+    typer.echo(f"{tally.kept} of {tally.n} kept in {report.seconds:.1f} s, {tally.completion_tokens} tokens written")
+    for reason, n in tally.reasons.most_common():
+        typer.echo(f"  set aside {n}: {reason}")
+    typer.echo(f"written: {report.file}")
+
+
+def _print_json(value: object) -> None:
+    from json import dumps
+
+    typer.echo(dumps(value, ensure_ascii=False))
