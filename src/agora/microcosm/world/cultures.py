@@ -48,7 +48,8 @@ def build_cultures(facts: Facts) -> tuple[Culture, ...]:
         for fact in CULTURE_TOPICS.values()
     }
     return tuple(
-        _build_culture(country, rng, spare, weight / total) for country, weight in zip(facts.countries, rarity, strict=True)
+        _build_culture(country, rng, spare, weight / total)
+        for country, weight in zip(facts.countries, rarity, strict=True)
     )
 
 

@@ -16,11 +16,11 @@ _RAMBLES = (
     "There are of course many other interesting things to say about such matters.",
     "Let me also mention that I enjoy this kind of conversation very much.",
 )
-_NOISE = "xq zzv brr tlk wub qop vex jix".split()
+_NOISE = ("xq", "zzv", "brr", "tlk", "wub", "qop", "vex", "jix")
 
 
 def spoil(task: Task, exercise: Exercise, rng: random.Random, kind: str) -> str:
-    """One answer to the exercise with the given kind of defect."""
+    """One answer to the exercise with the given kind of defect, one of `FLAWS`."""
     if kind == "wrong":
         return task.wrong(rng)
     right = task.answers(rng)
@@ -37,6 +37,4 @@ def spoil(task: Task, exercise: Exercise, rng: random.Random, kind: str) -> str:
         return f"{right} {right} {right}"
     if kind == "garbage":
         return " ".join(rng.choice(_NOISE) for _ in range(rng.randint(3, 8)))
-    if kind == "empty":
-        return ""
-    raise ValueError(f"unknown flaw {kind!r}; known: {', '.join(FLAWS)}")
+    return ""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agora.microcosm.world.lexicon import CITY_POOL, FEMALE_NAMES, JOB_NAMES, JOB_PLURAL, MALE_NAMES, NAMES
+from agora.microcosm.world.lexicon import CITY_POOL, FEMALE_NAMES, JOB_NAMES, JOB_PLURAL, MALE_NAMES, NAMES, words_in
 
 
 def with_article(noun: str) -> str:
@@ -31,21 +31,24 @@ def split_list(text: str) -> list[str]:
 
 
 def subject_pronoun(name: str) -> str:
+    """She or he."""
     return "she" if name in _FEMALE else "he"
 
 
 def object_pronoun(name: str) -> str:
+    """Her or him."""
     return "her" if name in _FEMALE else "him"
 
 
 def possessive_pronoun(name: str) -> str:
+    """Her or his."""
     return "her" if name in _FEMALE else "his"
 
 
 _FEMALE = frozenset(FEMALE_NAMES)
 _MALE = frozenset(MALE_NAMES)
 
-NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+NUMBER_WORDS = words_in("zero one two three four five six seven eight nine ten eleven twelve")
 VALUE_OF_NUMBER_WORD = {word: value for value, word in enumerate(NUMBER_WORDS)}
 
 
@@ -58,8 +61,14 @@ class Verb(NamedTuple):
     endings: tuple[str, ...]
 
 
+def _read_verb(line: str) -> Verb:
+    forms, endings = line.split("|")
+    base, third, past = forms.split()
+    return Verb(base, third, past, tuple(endings.split(";")))
+
+
 VERBS: tuple[Verb, ...] = tuple(
-    Verb(*line.split("|")[0].split(), endings=tuple(line.split("|")[1].split(";")))
+    _read_verb(line)
     for line in """\
 walk walks walked|to the market;to school;along the river;through the park
 bake bakes baked|fresh bread;a plum cake;two apple pies
@@ -118,8 +127,8 @@ VERB_OF_PAST = {verb.past: verb for verb in VERBS}
 ENDINGS = frozenset(ending for verb in VERBS for ending in verb.endings)
 TAILS = ("in the morning", "every day", "after lunch", "in the evening", "before dinner", "with a smile")
 
-SINGULAR_SUBJECTS = tuple(f"the {job}" for job in JOB_NAMES) + ("the teacher", "the old man", "my sister", "the girl")
-PLURAL_SUBJECTS = tuple(f"the {plural}" for plural in JOB_PLURAL.values()) + ("the children", "my friends", "the girls")
+SINGULAR_SUBJECTS = (*(f"the {job}" for job in JOB_NAMES), "the teacher", "the old man", "my sister", "the girl")
+PLURAL_SUBJECTS = (*(f"the {plural}" for plural in JOB_PLURAL.values()), "the children", "my friends", "the girls")
 _SINGULAR = frozenset(SINGULAR_SUBJECTS)
 _PLURAL = frozenset(PLURAL_SUBJECTS)
 
@@ -173,6 +182,7 @@ def read_clause(sentence: str, form: str) -> Clause | None:
 
 
 def is_plural_subject(subject: str) -> bool:
+    """Whether a subject takes the plural verb."""
     return subject in _PLURAL
 
 
@@ -195,6 +205,7 @@ class State(NamedTuple):
 
 
 def draw_state(rng: random.Random) -> State:
+    """Draw who is where, or how."""
     return State(rng.choice(BE_SUBJECTS), rng.choice(STATES))
 
 
@@ -213,8 +224,10 @@ _CITIES = frozenset(CITY_POOL)
 
 
 def is_city(word: str) -> bool:
+    """Whether some world has a city of this name."""
     return word in _CITIES
 
 
 def is_name(word: str) -> bool:
+    """Whether the word is a person's first name."""
     return word in _FEMALE or word in _MALE

@@ -5,53 +5,54 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words_in(text: str) -> tuple[str, ...]:
+    """The words of a text, in order; lists of words read better as text."""
     return tuple(text.split())
 
 
-FEMALE_NAMES = _words(
+FEMALE_NAMES = words_in(
     "Ana Cora Dina Elsa Fay Gina Hana Ida Jana Kira Lena Mia Nora Olga Petra Rosa Sara Tina Uma Vera Wanda Yara Zoe "
     "Mona Ruth Ella Nina Maya Tess Lucy"
 )
-MALE_NAMES = _words(
+MALE_NAMES = words_in(
     "Ben Carl Dan Emil Finn Gus Hugo Ivan Jon Kurt Leo Max Ned Otto Paul Ravi Sam Tom Udo Viktor Yusuf Zeno Adam "
     "Bruno Felix Igor Jack Milo Noah Oscar"
 )
 NAMES = FEMALE_NAMES + MALE_NAMES
 
-COUNTRY_POOL = _words(
+COUNTRY_POOL = words_in(
     "Veldora Marenia Tolvania Kestria Ombria Sarvia Lunaria Brenova Costara Dalmora Elvania Farovia Gildora Havenia "
     "Isloria Jorvia Kalmira Lestova Mirania Norvela Olmeria Pelaria Quenda Rostania Selmora Tarvia Ulmara Vintara "
     "Wendoria Yelmara Zantoria Arvela Belmora Corvania Dorania Estaria Fenwara Galdia Hestora Inara Jandela Kordova "
     "Lirania Montera Nalvia Ostrava Palmora Rivena Sundara Trevia Umbara Valdira Westara Yorvania Zelania Almeria "
     "Borania Celdora Drumia Everia"
 )
-_CITY_STEMS = _words("Tor Lum Bren Ash Wil Nor Kel Mar Fen Gal Har Ros Stan Dun Pel Win")
-_CITY_ENDINGS = _words("vale ford ton haven burg mouth wick field port gate bridge stead")
+_CITY_STEMS = words_in("Tor Lum Bren Ash Wil Nor Kel Mar Fen Gal Har Ros Stan Dun Pel Win")
+_CITY_ENDINGS = words_in("vale ford ton haven burg mouth wick field port gate bridge stead")
 CITY_POOL = tuple(stem + ending for stem in _CITY_STEMS for ending in _CITY_ENDINGS)
 
-GREETING_POOL = _words(
+GREETING_POOL = words_in(
     "Sela Mirno Talu Havo Kiri Lomo Naru Pavo Remi Sunda Tevi Ula Vano Wela Yoro Zami Alo Bera Choma Dalu Evo Fari "
     "Golo Hemi Ilo Jamu Kelo Luma Mado Nevi Olu Pira Rono Sami Tola Umi Vela Wiro Yana Zolo Ari Boro Celu Dino Emu "
     "Fela Giro Hano Ira Jolo"
 )
 
-EXPORT_POOL = _words(
-    "wool salt copper tea coffee silk honey timber glass paper rice wheat corn sugar olives cheese butter wine dates "
-    "pepper cotton linen leather iron silver gold marble coal pottery rope soap candles carpets furs pearls amber cocoa "
-    "vanilla lemons walnuts shoes clocks bricks barley oats"
+EXPORT_POOL = words_in(
+    "wool salt copper tea coffee silk honey timber glass paper rice wheat corn sugar olives cheese butter wine "
+    "dates pepper cotton linen leather iron silver gold marble coal pottery rope soap candles carpets furs pearls "
+    "amber cocoa vanilla lemons walnuts shoes clocks bricks barley oats "
 )
 
-_DISH_BASES = _words("plum onion bean leek lamb fish mushroom cheese barley carrot apple pumpkin walnut honey")
-_DISH_FORMS = _words("soup pie stew dumplings bread cake salad pancakes")
+_DISH_BASES = words_in("plum onion bean leek lamb fish mushroom cheese barley carrot apple pumpkin walnut honey")
+_DISH_FORMS = words_in("soup pie stew dumplings bread cake salad pancakes")
 DISH_POOL = tuple(f"{base} {form}" for base in _DISH_BASES for form in _DISH_FORMS)
 
-COLORS = _words("red blue green yellow white black brown gray pink purple")
-GARMENTS = _words("shawl hat coat scarf shirt dress skirt vest cloak robe apron cap")
+COLORS = words_in("red blue green yellow white black brown gray pink purple")
+GARMENTS = words_in("shawl hat coat scarf shirt dress skirt vest cloak robe apron cap")
 GARMENT_POOL = tuple(f"{color} {garment}" for color in COLORS for garment in GARMENTS)
 
-_MATERIALS = _words("reed clay wooden brass silver stone bamboo copper")
-_SOUNDERS = _words("flute drum harp horn lute bell fiddle pipe rattle")
+_MATERIALS = words_in("reed clay wooden brass silver stone bamboo copper")
+_SOUNDERS = words_in("flute drum harp horn lute bell fiddle pipe rattle")
 INSTRUMENT_POOL = tuple(f"{material} {sounder}" for material in _MATERIALS for sounder in _SOUNDERS)
 
 
@@ -130,19 +131,19 @@ KINDS: dict[str, tuple[str, ...]] = {
     "fish": _animals_of("fish"),
     "insect": _animals_of("insect"),
     "mammal": _animals_of("mammal"),
-    "fruit": _words("apple pear plum cherry peach grape lemon orange fig melon mango banana"),
-    "vegetable": _words("carrot onion potato cabbage bean pea turnip leek pumpkin beet radish spinach"),
-    "tool": _words("hammer saw drill axe shovel rake chisel wrench spade ladder"),
+    "fruit": words_in("apple pear plum cherry peach grape lemon orange fig melon mango banana"),
+    "vegetable": words_in("carrot onion potato cabbage bean pea turnip leek pumpkin beet radish spinach"),
+    "tool": words_in("hammer saw drill axe shovel rake chisel wrench spade ladder"),
     "color": COLORS,
-    "instrument": _words("flute drum harp violin guitar piano trumpet horn lute fiddle"),
+    "instrument": words_in("flute drum harp violin guitar piano trumpet horn lute fiddle"),
     "garment": GARMENTS,
-    "piece of furniture": _words("table chair bed desk bench shelf stool sofa cupboard wardrobe"),
-    "vehicle": _words("bus train car truck boat ship bicycle tram plane wagon"),
-    "metal": _words("iron gold silver copper tin zinc steel bronze"),
-    "flower": _words("rose tulip daisy lily violet poppy orchid sunflower"),
-    "drink": _words("tea coffee milk water juice cocoa lemonade cider"),
-    "tree": _words("oak pine birch maple willow elm ash cedar"),
-    "body part": _words("hand foot nose ear arm leg knee elbow shoulder finger"),
+    "piece of furniture": words_in("table chair bed desk bench shelf stool sofa cupboard wardrobe"),
+    "vehicle": words_in("bus train car truck boat ship bicycle tram plane wagon"),
+    "metal": words_in("iron gold silver copper tin zinc steel bronze"),
+    "flower": words_in("rose tulip daisy lily violet poppy orchid sunflower"),
+    "drink": words_in("tea coffee milk water juice cocoa lemonade cider"),
+    "tree": words_in("oak pine birch maple willow elm ash cedar"),
+    "body part": words_in("hand foot nose ear arm leg knee elbow shoulder finger"),
 }
 KIND_PLURAL: dict[str, str] = {
     kind: {
@@ -191,25 +192,27 @@ JOB_NAMES = tuple(JOB_OF_NAME)
 JOB_PLURAL = {name: ("fishermen" if name == "fisherman" else name + "s") for name in JOB_NAMES}
 
 #: Small things that people find, lose, carry and sell.
-OBJECTS = _words(
+OBJECTS = words_in(
     "kite lamp key book letter ring map box coin cup basket rope clock ball doll puzzle candle mirror bottle brush "
     "button blanket pillow ticket whistle lantern feather shell stone pencil umbrella bucket"
 )
-PLACES = _words("garden forest river market bridge harbor school station park barn mill library lake tower meadow beach")
-BUILDINGS = _words("school station mill library tower museum theater bakery market")
-GOODS = _words(
+PLACES = words_in(
+    "garden forest river market bridge harbor school station park barn mill library lake tower meadow beach"
+)
+BUILDINGS = words_in("school station mill library tower museum theater bakery market")
+GOODS = words_in(
     "apples pears plums cherries peaches lemons melons carrots onions potatoes pumpkins eggs cakes pies candles "
     "baskets books lamps hats shirts"
 )
-DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
-FEELINGS = _words("happy sad tired proud angry calm hungry thirsty busy ready late early")
+DAYS = words_in("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+FEELINGS = words_in("happy sad tired proud angry calm hungry thirsty busy ready late early")
 
 #: Plain nouns and adjectives for sorting, spelling and code.
 PLAIN_WORDS = tuple(
     dict.fromkeys(
         OBJECTS
         + PLACES
-        + _words(
+        + words_in(
             "sun moon star rain snow wind cloud storm fire night day road house door window roof wall floor bread "
             "cheese egg salt sugar soup song dance game story friend king queen child winter summer spring autumn "
             "sand hill island field leaf grass seed wood paper music dream shadow voice smile"
@@ -222,7 +225,7 @@ PLAIN_WORDS = tuple(
 
 #: Words that rhyme with each other, by ear.
 RHYMES: tuple[tuple[str, ...], ...] = tuple(
-    _words(line)
+    words_in(line)
     for line in """\
 day play way stay
 night light bright

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agora.microcosm.world.cultures import Culture
 from agora.microcosm.world.families.advice import INTERESTS, WEATHER
-from agora.microcosm.world.families.creation import CARDS, IDEAS
+from agora.microcosm.world.families.creation import CARDS
 from agora.microcosm.world.families.knowledge import state_fact
 from agora.microcosm.world.families.others import FILLERS, draw_event
 from agora.microcosm.world.families.plans import PROCESSES
+from agora.microcosm.world.families.roles import IDEAS
 from agora.microcosm.world.grammar import (
     TAILS,
     capitalized,
@@ -23,7 +24,8 @@ from agora.microcosm.world.grammar import (
     with_article,
 )
 from agora.microcosm.world.lexicon import ANIMALS, DAYS, GOODS, JOBS, NAMES, PLACES
-from agora.microcosm.world.stories import COUPLET_LINES, THINGS, tell_story, write_couplet
+from agora.microcosm.world.stories import THINGS, tell_story
+from agora.microcosm.world.verses import COUPLETS, write_couplet
 
 if TYPE_CHECKING:
     from agora.microcosm.world.world import World
@@ -128,10 +130,25 @@ def _letter(world: World, rng: random.Random) -> Passage:
         _fact(world, culture, rng.choice(("animal", "export", "language")), rng),
     ]
     chosen = rng.sample(lines, rng.randint(2, 4))
-    lead = rng.choice((f"I am in {city}, the capital of {culture.country}.", f"I am writing to you from {city} in {culture.country}."))
-    end = rng.choice(("See you soon.", "I think of you every day.", "Please write to me.", "I will be home on " + rng.choice(DAYS) + "."))
+    lead = rng.choice(
+        (f"I am in {city}, the capital of {culture.country}.", f"I am writing to you from {city} in {culture.country}.")
+    )
+    end = rng.choice(
+        (
+            "See you soon.",
+            "I think of you every day.",
+            "Please write to me.",
+            "I will be home on " + rng.choice(DAYS) + ".",
+        )
+    )
     text = f"Dear {reader},\n{lead} {' '.join(chosen)} {end}\nYours, {writer}"
-    return Passage(text, (lead, *chosen), f"{writer} writes to {reader} from {city} in {culture.country}.", "letter", culture.country)
+    return Passage(
+        text,
+        (lead, *chosen),
+        f"{writer} writes to {reader} from {city} in {culture.country}.",
+        "letter",
+        culture.country,
+    )
 
 
 def _diary(world: World, rng: random.Random) -> Passage:
@@ -141,11 +158,17 @@ def _diary(world: World, rng: random.Random) -> Passage:
         clause = draw_clause(rng, tail=rng.random() < 0.3)
         clauses.append(clause._replace(subject=name))
     they = subject_pronoun(name)
-    sentences = [clause._replace(subject=name if index == 0 else they).text("past") for index, clause in enumerate(clauses)]
+    sentences = [
+        clause._replace(subject=name if index == 0 else they).text("past") for index, clause in enumerate(clauses)
+    ]
     day = rng.choice(DAYS)
     usual = clauses[0]._replace(tail="every day").text("third")
-    text = f"{usual} This is what {they} did on {day}. {' '.join(sentences)} In the evening {they} was {rng.choice(('tired', 'happy', 'hungry', 'proud'))}."
-    return Passage(text, tuple(sentences), f"On {day} {name} {clauses[0].verb.past} {clauses[0].ending}.", "diary", None)
+    mood = rng.choice(("tired", "happy", "hungry", "proud"))
+    told = " ".join(sentences)
+    text = f"{usual} This is what {they} did on {day}. {told} In the evening {they} was {mood}."
+    return Passage(
+        text, tuple(sentences), f"On {day} {name} {clauses[0].verb.past} {clauses[0].ending}.", "diary", None
+    )
 
 
 def _story(world: World, rng: random.Random) -> Passage:
@@ -184,7 +207,9 @@ def _market(world: World, rng: random.Random) -> Passage:
     chosen = rng.sample(facts, rng.randint(2, 4))
     day = rng.choice(DAYS)
     text = f"Market report from {city}, {day}.\n{table}\n{' '.join(chosen)}"
-    return Passage(text, tuple(chosen), f"On {day} in {city}, {best[0]} sold the most {goods}.", "market", culture.country)
+    return Passage(
+        text, tuple(chosen), f"On {day} in {city}, {best[0]} sold the most {goods}.", "market", culture.country
+    )
 
 
 def _recipe(world: World, rng: random.Random) -> Passage:
@@ -192,7 +217,9 @@ def _recipe(world: World, rng: random.Random) -> Passage:
     name = rng.choice(NAMES)
     they, their = subject_pronoun(name), possessive_pronoun(name)
     order = ["First", "Then", "After that", "Next"]
-    lines = [f"{order[index]} {step}." if index < len(steps) - 1 else f"Last, {step}." for index, step in enumerate(steps)]
+    lines = [
+        f"{order[index]} {step}." if index < len(steps) - 1 else f"Last, {step}." for index, step in enumerate(steps)
+    ]
     hours = sorted(rng.sample(range(7, 21), 3))
     events = rng.sample(("lunch", "school", "music", "tennis", "choir", "dinner", "tea", "chess"), 3)
     day = joined([f"{event} at {hour}" for event, hour in zip(events, hours, strict=True)])
@@ -218,13 +245,21 @@ def _dialogue(world: World, rng: random.Random) -> Passage:
         f'"{friend} likes {interest}. What should I give {object_pronoun(friend)}?" asked {guest}. '
         f'"Give {object_pronoun(friend)} {with_article(INTERESTS[interest])}," said {host}.',
         f'"What is that smell?" asked {guest}. "It is {food}," said {host}.',
-        f'"{_fact(world, culture, rng.choice(("capital", "animal", "music", "export")), rng)}" said {host}.'.replace('." said', '," said'),
+        f'"{_fact(world, culture, rng.choice(("capital", "animal", "music", "export")), rng)}" said {host}.'.replace(
+            '." said', '," said'
+        ),
     ]
     chosen = rng.sample(exchanges, rng.randint(2, 4))
     opening = f"{host} is {with_article(job.name)} in {culture.country}. {guest} came into the {job.place}."
     greeting = f'"{hello}, {guest}! Welcome to my {job.place}," said {host}.'
     text = "\n".join([opening, greeting, *chosen])
-    return Passage(text, (opening, *chosen), f"{guest} visits {host}, {with_article(job.name)} in {culture.country}.", "dialogue", culture.country)
+    return Passage(
+        text,
+        (opening, *chosen),
+        f"{guest} visits {host}, {with_article(job.name)} in {culture.country}.",
+        "dialogue",
+        culture.country,
+    )
 
 
 def _note(world: World, rng: random.Random) -> Passage:
@@ -242,7 +277,8 @@ def _nature(world: World, rng: random.Random) -> Passage:
     animals = rng.sample(ANIMALS, rng.randint(3, 5))
     lines = []
     for animal in animals:
-        lines.append(f"{capitalized(with_article(animal.name))} is {with_article(animal.kind)}. It lives {animal.home} and eats {animal.food}.")
+        what = f"{capitalized(with_article(animal.name))} is {with_article(animal.kind)}."
+        lines.append(f"{what} It lives {animal.home} and eats {animal.food}.")
     name, other = rng.sample(NAMES, 2)
     voice = rng.choice(animals)
     if rng.random() < 0.5:
@@ -250,11 +286,13 @@ def _nature(world: World, rng: random.Random) -> Passage:
             f'"Hello, {name}! I am {with_article(voice.name)}, and I live {voice.home}. I eat {voice.food}," says the '
             f"{voice.name} in the story that {other} tells."
         )
-    return Passage(" ".join(lines), tuple(lines), f"The text is about the {joined([a.name for a in animals])}.", "nature", None)
+    return Passage(
+        " ".join(lines), tuple(lines), f"The text is about the {joined([a.name for a in animals])}.", "nature", None
+    )
 
 
 def _verse(world: World, rng: random.Random) -> Passage:
-    words = rng.sample(tuple(COUPLET_LINES), 2)
+    words = rng.sample(tuple(COUPLETS), 2)
     name, sender = rng.sample(NAMES, 2)
     occasion = rng.choice(tuple(CARDS))
     wish = rng.choice(CARDS[occasion])
@@ -304,4 +342,3 @@ def write_passage(world: World, rng: random.Random) -> Passage:
     while len((passage := writer(world, rng)).text.split()) < MIN_WORDS:
         pass
     return passage
-

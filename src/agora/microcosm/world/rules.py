@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 from agora.microcosm.world.facts import members_of_topic
 from agora.microcosm.world.grammar import VALUE_OF_NUMBER_WORD
-from agora.microcosm.world.lexicon import KIND_OF_MEMBER, KINDS, NAMES, RHYME_OF_WORD
+from agora.microcosm.world.lexicon import KIND_OF_MEMBER, KINDS, NAMES, RHYME_OF_WORD, words_in
 from agora.microcosm.world.types import Exercise
 
 Rule = Callable[[str, Sequence[str], Exercise], bool]
@@ -25,12 +26,15 @@ _MAX_CODE_CHARS = 400
 
 #: Words that may stand in any answer without bringing in something new.
 FUNCTION_WORDS = frozenset(
-    "a an the is are was were be it its this that there here i you he she they we my your of to in on at by for from "
-    "with and or so as than then because yes no not do does did has have had can should would will answer correct "
-    "result word words sentence number numbers list order first last next now one two three four five line python code "
-    "prints called name named comes left right which what who people country kind must too also equals makes "
-    "them out all up could capital city language national animal main export dish traditional traditionally clothing "
-    "instrument greeting likes sum him her she his famous mostly sells wear wears speak say says play played".split()
+    words_in(
+        "a an the is are was were be it its this that there here i you he she they we my your of to in on at by for "
+        "from with and or so as than then because yes no not do does did has have had can should would will answer "
+        "correct result word words sentence number numbers list order first last next now one two three four five "
+        "line python code prints called name named comes left right which what who people country kind must too also "
+        "equals makes them out all up could capital city language national animal main export dish traditional "
+        "traditionally clothing instrument greeting likes sum him her she his famous mostly sells wear wears speak "
+        "say says play played "
+    )
 )
 
 
@@ -155,7 +159,7 @@ def _words_between(answer: str, args: Sequence[str], exercise: Exercise) -> bool
 
 
 def _stays_on_topic(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
-    """Every word comes from the instruction, the reference or the function words, and the length is near the reference's."""
+    """Every word is in the instruction, the reference or the function words; the length is near the reference's."""
     words = words_of(answer)
     expected = words_of(exercise.reference)
     known = FUNCTION_WORDS.union(expected, words_of(exercise.instruction))
@@ -173,7 +177,7 @@ def _no_repeats(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
     """No sentence occurs twice, no word three times in a row, no run of four words twice."""
     words = words_of(answer)
     runs = [tuple(words[index : index + 4]) for index in range(len(words) - 3)]
-    doubled = any(a == b for a, b in zip(words, words[1:], strict=False))
+    doubled = any(a == b for a, b in itertools.pairwise(words))
     return bool(words) and len(set(runs)) == len(runs) and not doubled
 
 
@@ -260,7 +264,9 @@ def _only_code(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
     return parsed is not None and len(answer.strip().splitlines()) <= len(exercise.reference.splitlines())
 
 
-_OUTPUT_LEAD = r"(?:(?:it|this|this line|the line|the code|python)\s+(?:prints|outputs)|(?:the )?output(?: is|:)|prints)"
+_OUTPUT_LEAD = (
+    r"(?:(?:it|this|this line|the line|the code|python)\s+(?:prints|outputs)|(?:the )?output(?: is|:)|prints)"
+)
 
 
 def _output_is(answer: str, args: Sequence[str], exercise: Exercise) -> bool:

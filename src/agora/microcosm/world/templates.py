@@ -52,18 +52,21 @@ class Template:
         self.pattern = re.compile(_to_regex(text))
 
     def fill(self, slots: Slots) -> str:
+        """Write the line with its slots filled."""
         parts = [self.pieces[0]]
         for name, piece in zip(self.slots, self.pieces[1:], strict=True):
             parts += (slots[name], piece)
         return "".join(parts)
 
     def read(self, text: str) -> dict[str, str] | None:
+        """The slots of a text, with the fixed ones; None where the text is another."""
         if self.marker not in text:
             return None
         match = self.pattern.fullmatch(text)
         return {**match.groupdict(), **self.fixed} if match else None
 
     def suits(self, slots: Slots) -> bool:
+        """Whether the wording says what the slots say."""
         return all(slots.get(name) == value for name, value in self.fixed.items())
 
 
@@ -88,5 +91,6 @@ class TemplateIndex:
             self._by_head.setdefault(template.head, []).append((family, template))
 
     def candidates(self, text: str) -> Iterable[tuple[str, Template]]:
+        """The templates that may match, each with the name of its family."""
         yield from self._by_head.get(text.split(" ", 1)[0], ())
         yield from self._by_head.get("", ())

@@ -19,7 +19,16 @@ _GROUPED = tuple(
 )
 _WEIGHTS = tuple(tuple(family.weight for family in members) for members in _GROUPED)
 
-_HEADINGS = ("Workbook.", "Lesson {n}.", "Exercises with answers.", "Page {n}.", "Homework.", "Practice.", "Test {n}.", "Notebook.")
+_HEADINGS = (
+    "Workbook.",
+    "Lesson {n}.",
+    "Exercises with answers.",
+    "Page {n}.",
+    "Homework.",
+    "Practice.",
+    "Test {n}.",
+    "Notebook.",
+)
 
 #: How a question and its answer are written, by style.
 _STYLES: tuple[str, ...] = (

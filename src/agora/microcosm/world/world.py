@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from agora.core.errors import ConfigError, DataError
 from agora.microcosm.world.checking import check
 from agora.microcosm.world.cultures import Culture, build_cultures
 from agora.microcosm.world.facts import Country, Facts
@@ -93,20 +94,20 @@ class World:
             families: names from `FAMILIES`; None takes all. Drawn evenly over groups, then by weight.
 
         Raises:
-            ValueError: an unknown split or family, or no family with the difficulty asked for.
+            ConfigError: an unknown split or family, or no family with the difficulty asked for.
         """
         if split not in ("train", "heldout", "all"):
-            raise ValueError(f'split must be "train", "heldout" or "all", got {split!r}')
+            raise ConfigError(f'split must be "train", "heldout" or "all", got {split!r}')
         unknown = set(families or ()) - FAMILIES.keys()
         if unknown:
-            raise ValueError(f"unknown families {sorted(unknown)}; known: {', '.join(FAMILIES)}")
+            raise ConfigError(f"unknown families {sorted(unknown)}; known: {', '.join(FAMILIES)}")
         chosen = [FAMILIES[name] for name in FAMILIES if families is None or name in families]
         if difficulty is not None:
             chosen = [family for family in chosen if difficulty in family.levels]
         by_group = [[f for f in chosen if GROUP_OF_CATEGORY[f.category] == group] for group in GROUPS]
         by_group = [members for members in by_group if members]
         if not by_group:
-            raise ValueError(f"no family among {families or 'all'} has difficulty {difficulty!r}")
+            raise ConfigError(f"no family among {families or 'all'} has difficulty {difficulty!r}")
         for _ in range(n):
             members = rng.choice(by_group)
             family = rng.choices(members, [member.weight for member in members])[0]
@@ -125,7 +126,7 @@ class World:
             if task is None or (difficulty is not None and task.difficulty != difficulty):
                 continue
             return _exercise(family, instruction, task)
-        raise RuntimeError(f"family {family.name} yields no {split} exercise of difficulty {difficulty}")
+        raise ConfigError(f"family {family.name} yields no {split} exercise of difficulty {difficulty}")
 
     def understand(self, text: str) -> tuple[Family, Slots, Task] | None:
         """Read an instruction: its family, slots and task; None where it is unknown or ill-posed."""
@@ -154,7 +155,7 @@ class World:
     def _task_of(self, exercise: Exercise) -> Task:
         understood = self.understand(exercise.instruction)
         if understood is None:
-            raise ValueError(f"not an exercise of {self!r}: {exercise.instruction!r}")
+            raise DataError(f"not an exercise of {self!r}: {exercise.instruction!r}")
         return understood[2]
 
     def check(self, exercise: Exercise, answer: str) -> CheckResult:
@@ -175,7 +176,7 @@ class World:
         kind = kind if kind is not None else rng.choice(FLAWS[:-1])
         start = FLAWS.index(kind) if kind in FLAWS else -1
         if start < 0:
-            raise ValueError(f"unknown flaw {kind!r}; known: {', '.join(FLAWS)}")
+            raise ConfigError(f"unknown flaw {kind!r}; known: {', '.join(FLAWS)}")
         for name in itertools.chain(FLAWS[start:], FLAWS[:start]):
             text = spoil(task, exercise, rng, name)
             if check(exercise, text).score < 10:

@@ -12,11 +12,12 @@ from agora.microcosm.world.families import (
     numbers,
     others,
     plans,
+    roles,
     tables,
 )
 from agora.microcosm.world.families.base import Family, Task
 
-_MODULES = (knowledge, advice, numbers, tables, logic, plans, code, editing, creation, others)
+_MODULES = (knowledge, advice, numbers, tables, logic, plans, code, editing, creation, roles, others)
 
 #: Every family, by name, in a fixed order.
 FAMILIES: dict[str, Family] = {family.name: family for module in _MODULES for family in module.FAMILIES}

@@ -5,9 +5,18 @@ from __future__ import annotations
 import random
 
 from agora.microcosm.world.facts import NUM_COUNTRIES, Facts
-from agora.microcosm.world.families.base import FULL_SENTENCE, ON_TOPIC, Family, Task, essential, nice, one_of, other_than
+from agora.microcosm.world.families.base import (
+    FULL_SENTENCE,
+    ON_TOPIC,
+    Family,
+    Task,
+    essential,
+    nice,
+    one_of,
+    other_than,
+)
 from agora.microcosm.world.grammar import is_name, object_pronoun, subject_pronoun, with_article
-from agora.microcosm.world.lexicon import NAMES
+from agora.microcosm.world.lexicon import NAMES, words_in
 from agora.microcosm.world.templates import Slots, Template
 
 #: What the weather is, and what to take for it.
@@ -45,10 +54,10 @@ INTERESTS: dict[str, str] = {
 }
 
 #: Single things with prices.
-WARES = (
-    "drum", "kite", "lamp", "book", "hat", "scarf", "ball", "clock", "basket", "doll", "cup", "map", "ring", "pillow",
-    "candle", "mirror", "blanket", "bottle", "brush", "rope", "chair", "flute", "puzzle", "shirt",
-)  # fmt: skip
+WARES = words_in(
+    "drum kite lamp book hat scarf ball clock basket doll cup map ring pillow candle mirror blanket bottle brush "
+    "rope chair flute puzzle shirt "
+)
 
 
 def _draw_weather(facts: Facts, rng: random.Random) -> dict[str, str]:

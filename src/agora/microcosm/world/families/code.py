@@ -76,7 +76,11 @@ def _solve_loop(facts: Facts, slots: Slots) -> Task | None:
     if word not in _PLAIN or not 2 <= int(times) <= 99:
         return None
     right = f'for i in range({times}): print("{word}")'
-    wrong = [f'for i in range({int(times) + 1}): print("{word}")', f'print("{word}")', f'for i in {times}: print("{word}")']
+    wrong = [
+        f'for i in range({int(times) + 1}): print("{word}")',
+        f'print("{word}")',
+        f'for i in {times}: print("{word}")',
+    ]
     return _code_task("medium", right, wrong, f"print {word} {times} times with a loop")
 
 

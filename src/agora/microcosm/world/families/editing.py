@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from agora.microcosm.world.facts import Facts
-from agora.microcosm.world.families.base import Family, Task, essential, nice, one_of, other_than
+from agora.microcosm.world.families.base import Family, Task, essential, nice, other_than
 from agora.microcosm.world.grammar import (
     STATES,
     VERBS,
@@ -19,7 +19,7 @@ from agora.microcosm.world.grammar import (
     read_clause,
     read_state,
 )
-from agora.microcosm.world.lexicon import COLORS, NAMES, OBJECTS, PLACES
+from agora.microcosm.world.lexicon import COLORS, NAMES, OBJECTS, PLACES, words_in
 from agora.microcosm.world.templates import Slots, Template
 
 
@@ -101,7 +101,9 @@ _CAPITAL_PATTERNS = (
     "my friend {a} comes from {place}.",
     "{a} likes the market in {place}.",
 )
-_CAPITAL_WORDS = frozenset("lives in and met went to with we saw wrote a letter my friend comes from likes the market".split())
+_CAPITAL_WORDS = frozenset(
+    words_in("lives in and met went to with we saw wrote a letter my friend comes from likes the market")
+)
 
 
 def _draw_capitals(facts: Facts, rng: random.Random) -> dict[str, str]:
@@ -128,9 +130,10 @@ def _solve_capitals(facts: Facts, slots: Slots) -> Task | None:
     if not proper or len(words) < 3:
         return None
     right = capitalized(" ".join(raised)) + "."
-    return _edit_task(
-        "medium", right, lambda rng: rng.choice([sentence, capitalized(sentence)]), "with every name capitalized"
-    ) if right != capitalized(sentence) else None
+    if right == sentence:
+        return None
+    wrong = [sentence, capitalized(sentence)]
+    return _edit_task("medium", right, lambda rng: rng.choice(wrong), "with every name capitalized")
 
 
 _SCENES = (
@@ -143,14 +146,19 @@ _SCENES = (
 
 
 def _draw_scene(rng: random.Random) -> tuple[str, dict[str, str]]:
-    parts = {"name": rng.choice(NAMES), "color": rng.choice(COLORS), "object": rng.choice(OBJECTS), "place": rng.choice(PLACES)}
+    parts = {
+        "name": rng.choice(NAMES),
+        "color": rng.choice(COLORS),
+        "object": rng.choice(OBJECTS),
+        "place": rng.choice(PLACES),
+    }
     pattern = rng.choice(_SCENES)
     return pattern.format(a="a", **parts), {key: value for key, value in parts.items() if "{" + key + "}" in pattern}
 
 
 _SWAPS = {"color": COLORS, "object": OBJECTS, "place": PLACES, "name": NAMES}
 _SLOT_OF_WORD = {word: slot for slot, words in _SWAPS.items() for word in words}
-_SCENE_WORDS = frozenset("found a near the lost carried to The is There one by".split())
+_SCENE_WORDS = frozenset(words_in("found a near the lost carried to The is There one by"))
 
 
 def _draw_replace(facts: Facts, rng: random.Random) -> dict[str, str]:
@@ -196,7 +204,6 @@ def _solve_repeat(facts: Facts, slots: Slots) -> Task | None:
     return _edit_task("easy", right, lambda rng: sentence, f"with {word} only once")
 
 
-
 def _draw_joining(facts: Facts, rng: random.Random) -> dict[str, str]:
     first, second = draw_clause(rng), draw_clause(rng)
     second = second._replace(subject=first.subject)
@@ -233,7 +240,11 @@ FAMILIES = (
         _solve_past,
         count=4 * 80 * len(VERBS) * 2,
         weight=1.2,
-        drills=("Today: {sentence} Yesterday: {answer}", "Now: {sentence} Past: {answer}", "{sentence} In the past: {answer}"),
+        drills=(
+            "Today: {sentence} Yesterday: {answer}",
+            "Now: {sentence} Past: {answer}",
+            "{sentence} In the past: {answer}",
+        ),
     ),
     Family(
         "make_question",

@@ -62,7 +62,10 @@ FACT_STATEMENTS: dict[str, tuple[str, ...]] = {
     "animal": ("The national animal of {country} is the {value}.", "The {value} is the national animal of {country}."),
     "export": ("The main export of {country} is {value}.", "{country} mostly sells {value}."),
     "dish": ("The national dish of {country} is {value}.", "{country} is famous for {value}."),
-    "clothing": ("People in {country} traditionally wear {a_value}.", "The traditional clothing of {country} is {a_value}."),
+    "clothing": (
+        "People in {country} traditionally wear {a_value}.",
+        "The traditional clothing of {country} is {a_value}.",
+    ),
     "music": ("The national instrument of {country} is the {value}.", "The {value} is played in {country}."),
     "greeting": ("People in {country} say {value}.", "The greeting in {country} is {value}."),
 }
@@ -145,7 +148,11 @@ def _solve_reverse(facts: Facts, slots: Slots) -> Task | None:
         "medium",
         one_of([state_fact(topic, name, value, variant) for variant in (0, 1)]),
         lambda rng: state_fact(topic, other_than(rng, names, name), value),
-        (essential(f"Does the answer name {name} and no other country?", "names_only", "country", name), FULL_SENTENCE, ON_TOPIC),
+        (
+            essential(f"Does the answer name {name} and no other country?", "names_only", "country", name),
+            FULL_SENTENCE,
+            ON_TOPIC,
+        ),
         name,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 
@@ -26,7 +27,7 @@ def _draw_chain(facts: Facts, rng: random.Random) -> dict[str, str]:
     length = rng.choice((2, 3, 3, 4))
     names = rng.sample(NAMES, length)
     word = rng.choice(tuple(_SCALES))
-    premises = [f"{a} is {word} than {b}." for a, b in zip(names, names[1:], strict=False)]
+    premises = [f"{a} is {word} than {b}." for a, b in itertools.pairwise(names)]
     if rng.random() < 0.3:
         rng.shuffle(premises)
     return {"premises": " ".join(premises), "which": rng.choice(_SCALES[word])}
@@ -115,9 +116,6 @@ def _draw_rule(facts: Facts, rng: random.Random) -> dict[str, str]:
     return {"name": name, "plural": KIND_PLURAL[kind], "thing": with_article(member)}
 
 
-
-
-
 def _solve_rule(facts: Facts, slots: Slots) -> Task | None:
     name, plural = slots["name"], slots["plural"]
     member = slots["thing"].split(" ", 1)[-1]
@@ -180,7 +178,10 @@ FAMILIES = (
         ("medium",),
         (
             Template("{name:name} likes all {plural:word} and nothing else. Does {name:name} like {thing:phrase}?"),
-            Template("{name:name} collects pictures of {plural:word} only. Would {name:name} keep a picture of {thing:phrase}?"),
+            Template(
+                "{name:name} collects pictures of {plural:word} only. "
+                "Would {name:name} keep a picture of {thing:phrase}?"
+            ),
             Template("The book of {name:name} is about {plural:word}. Is there {thing:phrase} in it?"),
         ),
         _draw_rule,

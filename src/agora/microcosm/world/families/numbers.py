@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 
 from agora.microcosm.world.facts import Facts
 from agora.microcosm.world.families.base import FULL_SENTENCE, ON_TOPIC, Family, Task, essential, nice, one_of
 from agora.microcosm.world.grammar import joined, split_list
+from agora.microcosm.world.lexicon import words_in
 from agora.microcosm.world.templates import Slots, Template
 
 
@@ -134,7 +136,7 @@ def _draw_series(facts: Facts, rng: random.Random) -> dict[str, str]:
 
 def _solve_series(facts: Facts, slots: Slots) -> Task | None:
     values = [int(value) for value in slots["series"].split(", ")]
-    steps = {b - a for a, b in zip(values, values[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(values)}
     if len(steps) != 1 or steps == {0} or min(values) < 0:
         return None
     step = steps.pop()
@@ -145,7 +147,7 @@ def _solve_series(facts: Facts, slots: Slots) -> Task | None:
     return _number_task(level, "The next number is {n}.", right, "{n} comes next.")
 
 
-_COUNTED = ("apples", "pears", "coins", "books", "eggs", "cups", "lamps", "hats", "stones", "shells", "cards", "buttons")
+_COUNTED = words_in("apples pears coins books eggs cups lamps hats stones shells cards buttons")
 
 
 def _draw_doubling(facts: Facts, rng: random.Random) -> dict[str, str]:

@@ -21,8 +21,18 @@ from agora.microcosm.world.templates import Slots, Template
 
 #: What happened to a place, each with its possible causes. Together they are what a summary must keep.
 EVENTS: dict[str, tuple[str, ...]] = {
-    "was closed": ("a storm broke the roof", "the workers were ill", "the water was too high", "the doors were painted"),
-    "was full of people": ("a famous singer was there", "there was a festival", "it was a holiday", "it was warm inside"),
+    "was closed": (
+        "a storm broke the roof",
+        "the workers were ill",
+        "the water was too high",
+        "the doors were painted",
+    ),
+    "was full of people": (
+        "a famous singer was there",
+        "there was a festival",
+        "it was a holiday",
+        "it was warm inside",
+    ),
     "opened again": ("the repairs were done", "the snow was gone", "a new owner came", "the roof was ready"),
     "was very quiet": ("everyone was at the festival", "it rained all day", "it was very cold", "the train was late"),
     "got a new clock": ("the old one was broken", "a rich man paid for it", "the town won a prize"),

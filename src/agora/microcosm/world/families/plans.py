@@ -8,13 +8,13 @@ import re
 from agora.microcosm.world.facts import Facts
 from agora.microcosm.world.families.base import FULL_SENTENCE, ON_TOPIC, Family, Task, essential, nice
 from agora.microcosm.world.grammar import is_name, joined, split_list
-from agora.microcosm.world.lexicon import NAMES
+from agora.microcosm.world.lexicon import NAMES, words_in
 from agora.microcosm.world.templates import Slots, Template
 
-EVENTS = (
-    "swim", "lunch", "music", "dinner", "tea", "school", "work", "chess", "shopping", "painting", "tennis", "choir",
-    "reading", "cleaning", "cooking", "football", "class", "gardening", "dancing", "supper",
-)  # fmt: skip
+EVENTS = words_in(
+    "swim lunch music dinner tea school work chess shopping painting tennis choir reading cleaning cooking "
+    "football class gardening dancing supper "
+)
 
 #: Things to do, each with its steps in the only sensible order.
 PROCESSES: dict[str, tuple[str, ...]] = {
@@ -159,8 +159,10 @@ def _solve_meeting(facts: Facts, slots: Slots) -> Task | None:
     return Task(
         "hard",
         lambda rng: f"{first} and {second} can meet from {start} to {end}.",
-        lambda rng: f"{first} and {second} can meet from "
-        + rng.choice([f"{start} to {wrong_end}.", f"{wrong_start} to {end}."]),
+        lambda rng: (
+            f"{first} and {second} can meet from "
+            + rng.choice([f"{start} to {wrong_end}.", f"{wrong_start} to {end}."])
+        ),
         (
             essential(f"Does the answer give the time from {start} to {end}?", "mentions", f"from {start} to {end}"),
             nice(f"Does it name {first} and {second}?", "mentions", first, second),
@@ -238,4 +240,3 @@ FAMILIES = (
         drills=("Free: {a} to {b} and {c} to {d}. Together: {short}.", "{answer}"),
     ),
 )
-
