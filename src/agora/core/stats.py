@@ -1,13 +1,13 @@
 """Estimates with intervals: means, paired differences, shares, correlations.
 
-Missing values (``None`` or NaN) are dropped and counted, never read as numbers. What cannot be known (no data, one value,
-no variation) is NaN, so that one empty group does not stop a report. The same seed gives the same interval.
+Missing values (``None`` or NaN) are dropped and counted, never read as numbers. What cannot be known (no data, one
+value, no variation) is NaN, so that one empty group does not stop a report. The same seed gives the same interval.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -80,7 +80,7 @@ def bootstrap_mean(
     """
     values = _floats(x, "x")
     keep = _present(values)
-    return _mean_interval(values, keep, clusters, _Resampling(seed, n_boot, level), "bootstrap")
+    return _mean_interval(values, keep, clusters, Resampling(seed, n_boot, level), "bootstrap")
 
 
 def paired_bootstrap(
@@ -101,14 +101,12 @@ def paired_bootstrap(
     """
     left, right = _pair(a, b)
     with_gaps = left - right
-    return _mean_interval(
-        with_gaps, _present(with_gaps), clusters, _Resampling(seed, n_boot, level), "paired bootstrap"
-    )
+    return _mean_interval(with_gaps, _present(with_gaps), clusters, Resampling(seed, n_boot, level), "paired bootstrap")
 
 
 def bootstrap(
     statistic: Callable[..., float],
-    *columns: Sequence[Any] | FloatArray,
+    *columns: Sequence[Any] | NDArray[Any],
     seed: int = 0,
     n_boot: int = 2000,
     level: float = 0.95,
@@ -122,7 +120,7 @@ def bootstrap(
     """
     import numpy as np
 
-    plan = _Resampling(seed, n_boot, level)
+    plan = Resampling(seed, n_boot, level)
     arrays = [np.asarray(column) for column in columns]
     n = len(arrays[0]) if arrays else 0
     if not arrays or any(len(array) != n for array in arrays):
@@ -130,7 +128,7 @@ def bootstrap(
     if n < 2:
         return Interval(float(statistic(*arrays)) if n else math.nan, math.nan, math.nan, n, plan.name("bootstrap"))
     draws = [statistic(*(array[rows] for array in arrays)) for block in _index_blocks(n, plan) for rows in block]
-    low, high = _percentiles(np.asarray(draws, dtype=float), level)
+    low, high = percentiles(np.asarray(draws, dtype=float), level)
     return Interval(float(statistic(*arrays)), low, high, n, plan.name("bootstrap"), 0, level)
 
 
@@ -204,10 +202,10 @@ def kendall(x: Values, y: Values, level: float = 0.95, *, seed: int = 0, n_boot:
     tau = float(kendalltau(left, right).statistic) if varied else math.nan
     if n > _KENDALL_MATRIX_LIMIT:
         return _fisher(tau, n, dropped, level, lambda r, n: 0.437 / (n - 4))
-    plan = _Resampling(seed, n_boot, level)
+    plan = Resampling(seed, n_boot, level)
     low, high = (math.nan, math.nan)
     if varied and n > 3:
-        low, high = _percentiles(_kendall_draws(left, right, plan), level)
+        low, high = percentiles(_kendall_draws(left, right, plan), level)
     return Interval(tau, low, high, n, plan.name("bootstrap"), dropped, level)
 
 
@@ -225,7 +223,7 @@ def holm(pvalues: Iterable[float]) -> list[float]:
     return adjusted
 
 
-class _Resampling(NamedTuple):
+class Resampling(NamedTuple):
     """How a bootstrap resamples."""
 
     seed: int
@@ -233,6 +231,7 @@ class _Resampling(NamedTuple):
     level: float
 
     def name(self, kind: str) -> str:
+        """The method in words; refuses a plan that cannot work."""
         _check_level(self.level)
         if self.n_boot < 100:
             raise DataError(f"n_boot must be at least 100, got {self.n_boot}")
@@ -243,7 +242,7 @@ def _mean_interval(
     values: FloatArray,
     keep: NDArray[np.bool_],
     clusters: Sequence[Hashable] | None,
-    plan: _Resampling,
+    plan: Resampling,
     kind: str,
 ) -> Interval:
     import numpy as np
@@ -259,21 +258,30 @@ def _mean_interval(
     for rows in _index_blocks(len(sums), plan):
         total = sums[rows].sum(axis=1)
         draws.append(total / (len(sums) if counts is None else counts[rows].sum(axis=1)))
-    low, high = _percentiles(np.concatenate(draws), plan.level)
+    low, high = percentiles(np.concatenate(draws), plan.level)
     return Interval(estimate, low, high, n, method, dropped, plan.level)
 
 
-def _index_blocks(n: int, plan: _Resampling) -> Iterable[IntArray]:
+def count_blocks(n: int, plan: Resampling, *, width: int = 1) -> Iterator[FloatArray]:
+    """How often each of `n` rows is in each resample, in blocks sized for a result of `width` cells a resample."""
+    import numpy as np
+
+    for rows in _index_blocks(n, plan, width):
+        flat = rows + n * np.arange(len(rows))[:, None]
+        yield np.bincount(flat.ravel(), minlength=n * len(rows)).reshape(len(rows), n).astype(float)
+
+
+def _index_blocks(n: int, plan: Resampling, width: int = 1) -> Iterator[IntArray]:
     """Rows of resampled indices, as many at a time as fit the block; the stream is the same whatever the block."""
     import numpy as np
 
     rng = np.random.default_rng(plan.seed)
-    rows_per_block = max(1, _BLOCK_CELLS // n)
+    rows_per_block = max(1, _BLOCK_CELLS // max(n, width))
     for start in range(0, plan.n_boot, rows_per_block):
         yield rng.integers(0, n, size=(min(rows_per_block, plan.n_boot - start), n))
 
 
-def _kendall_draws(x: FloatArray, y: FloatArray, plan: _Resampling) -> FloatArray:
+def _kendall_draws(x: FloatArray, y: FloatArray, plan: Resampling) -> FloatArray:
     """Tau-b of every resample: a resample is a vector w of counts, and concordance is the quadratic form w'Sw."""
     import numpy as np
 
@@ -281,9 +289,7 @@ def _kendall_draws(x: FloatArray, y: FloatArray, plan: _Resampling) -> FloatArra
     sign_x, sign_y = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
     forms = (sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))
     draws = []
-    for rows in _index_blocks(n, plan):
-        flat = rows + n * np.arange(len(rows))[:, None]
-        counts = np.bincount(flat.ravel(), minlength=n * len(rows)).reshape(len(rows), n).astype(float)
+    for counts in count_blocks(n, plan):
         agree, untied_x, untied_y = (((counts @ form) * counts).sum(axis=1) for form in forms)
         spread = np.sqrt(untied_x * untied_y)
         draws.append(np.where(spread > 0, agree / np.where(spread > 0, spread, 1.0), np.nan))
@@ -362,7 +368,8 @@ def _cluster_sums(values: FloatArray, labels: Sequence[Hashable]) -> tuple[Float
     return np.bincount(index, values, size).astype(float), np.bincount(index, minlength=size).astype(float)
 
 
-def _percentiles(draws: FloatArray, level: float) -> tuple[float, float]:
+def percentiles(draws: FloatArray, level: float) -> tuple[float, float]:
+    """The bounds that leave ``(1 - level) / 2`` of the draws on either side; NaN draws are not counted."""
     import numpy as np
 
     known = draws[~np.isnan(draws)]

@@ -1,1 +1,1 @@
-"""The private parts of :mod:`agora.core.report`: what a page shows (`views`), how it is put together (`page`, template)."""
+"""The private parts of :mod:`agora.core.report`: what a page shows (`views`) and how it is put together (`page`)."""

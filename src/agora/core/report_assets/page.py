@@ -6,12 +6,16 @@ import base64
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agora.core.errors import DataError
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _STILL_WIDTH = 680  # pixels of a chart's still picture, which has no page to take its width from
 
@@ -25,15 +29,13 @@ class Chart(Protocol):
 
 def render(title: str, subtitle: str, sections: Sequence[Any]) -> str:
     """The page. Scripts are in it only where there is a chart."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     from agora import __version__
 
     has_chart = any(block["kind"] == "chart" for section in sections for block in section.blocks)
     scripts = [javascript_bundle(), _asset("report.js")] if has_chart else []
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_asset("report.html.j2")).render(
+    html: str = _template().render(
         title=title,
         subtitle=subtitle,
         intro=sections[0].blocks,
@@ -45,6 +47,7 @@ def render(title: str, subtitle: str, sections: Sequence[Any]) -> str:
         themes=_themes(),
         version=__version__,
     )
+    return html.lstrip()
 
 
 def read_spec(chart: Chart | Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -64,8 +67,10 @@ def read_spec(chart: Chart | Mapping[str, Any], name: str) -> dict[str, Any]:
     if address is not None:
         raise DataError(f"chart {name!r} loads {address!r}", hint="a report carries its data: pass the rows inline")
     spec.pop("$schema", None)  # the inlined library may be a patch version apart, and would warn
-    if {"mark", "layer"} & set(spec):
+    facets = {"row", "column", "facet"} & set(spec.get("encoding", ()))
+    if {"mark", "layer"} & set(spec) and not facets:  # several views side by side cannot follow the page's width
         spec.setdefault("width", "container")
+        spec.setdefault("autosize", {"type": "fit-x", "contains": "padding"})
     return spec
 
 
@@ -88,6 +93,14 @@ def javascript_bundle() -> str:
         .replace("<!--", "<\\!--")
     )
     return f"(() => {{{bundle}}})();"  # its thousands of short names stay out of the page's scope
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset("report.html.j2"))
 
 
 @cache
@@ -127,6 +140,13 @@ def still(spec: Mapping[str, Any], name: str) -> str:
     except ValueError as error:
         line = " ".join(str(error).split())
         raise DataError(f"chart {name!r} cannot be drawn: {line[:300]}") from error
+    # the converter numbers clip paths over its whole life; numbered by picture, equal reports are equal bytes
+    numbers: dict[str, str] = {}
+    svg = re.sub(
+        r'(?<=<clipPath id="clip)\d+|(?<=clip-path="url\(#clip)\d+',
+        lambda found: numbers.setdefault(found[0], str(len(numbers))),
+        svg,
+    )
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
