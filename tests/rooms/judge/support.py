@@ -43,7 +43,12 @@ def make_score(task: str, value: float | None, model: str = "m", judge: str = "j
 
 
 def make_pair(
-    task: str, value: float | None, model: str = "m", baseline: str = "b", order: str = "candidate_first", **fields: object
+    task: str,
+    value: float | None,
+    model: str = "m",
+    baseline: str = "b",
+    order: str = "candidate_first",
+    **fields: object,
 ) -> Verdict:
     id_ = f"{model}/{baseline}/{task}/{order}"
     fields = {"baseline_n_chars": 10, **fields}

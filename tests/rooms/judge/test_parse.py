@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.rooms.judge._parse import CHOICES, parse_choice, parse_score, read_choice, read_score
@@ -187,13 +187,16 @@ json_values = st.recursive(
     max_leaves=8,
 )
 fragments = st.lists(
-    st.sampled_from(['"score"', '"choice"', ":", ",", "{", "}", "[", "]", '"', "7", "10", "A++", "b=", "=", "\n", "```", "é"])
+    st.sampled_from(
+        ['"score"', '"choice"', ":", ",", "{", "}", "[", "]", '"', "7", "10", "A++", "b=", "=", "\n", "```", "é"]
+    )
     | st.text(max_size=4),
     max_size=30,
 ).map("".join)
 replies = st.text() | fragments | json_values.map(json.dumps)
 
 
+@settings(deadline=None)
 @given(replies, st.none() | st.just(TOKEN))
 def test_parsing_never_raises_and_a_value_is_always_in_range(text: str, token: str | None) -> None:
     score, choice = parse_score(text, token), parse_choice(text, token)
@@ -203,17 +206,20 @@ def test_parsing_never_raises_and_a_value_is_always_in_range(text: str, token: s
     assert choice.value is None or choice.value in CHOICES
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_reading_a_json_value_never_raises(value: object) -> None:
     assert read_score(value).value is None or 1 <= read_score(value).value <= 10
     assert read_choice(value).value in (None, *CHOICES)
 
 
+@settings(deadline=None)
 @given(replies)
 def test_text_without_the_token_is_never_a_verdict(text: str) -> None:
     assert parse_score(text, TOKEN).value is None
 
 
+@settings(deadline=None)
 @given(st.floats(1, 10), st.text(), st.text())
 def test_what_a_judge_writes_as_asked_is_read_back(score: float, strengths: str, weaknesses: str) -> None:
     text = json.dumps({"strengths": strengths, "weaknesses": weaknesses, "score": score, "verdict_id": TOKEN})

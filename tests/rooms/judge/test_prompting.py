@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.core.records import Message
@@ -90,7 +90,9 @@ def test_an_answer_cannot_close_its_block(make: type[Item], attack: str) -> None
     marks = r"^<<<<(?:BEGIN|END) .*$"
     names = [re.sub(r"[0-9a-f]{16}", "CODE", line) for line in re.findall(marks, prompt.text, re.MULTILINE)]
     assert names == [re.sub(r"[0-9a-f]{16}", "CODE", line) for line in re.findall(marks, plain, re.MULTILINE)]
-    assert not re.search(r"<{3,}\s*/?\s*(BEGIN|END)", prompt.text.replace("<<<<BEGIN ", "").replace("<<<<END ", ""), re.I)
+    assert not re.search(
+        r"<{3,}\s*/?\s*(BEGIN|END)", prompt.text.replace("<<<<BEGIN ", "").replace("<<<<END ", ""), re.I
+    )
     # only a closing line with the code of this call ends the block, and the answer has none
     name = "ANSWER" if isinstance(item, ScoreItem) else "RESPONSE A"
     assert prompt.text.count(f"<<<<END {name} {prompt.token}>>>>") == 1
@@ -139,6 +141,7 @@ def test_the_token_stands_in_the_reply_form() -> None:
     assert token_of(prompt.text) == prompt.token
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_substitution_is_one_pass(history: str, answer: str) -> None:
     values = {"history": history + "{{answer}}", "answer": answer}

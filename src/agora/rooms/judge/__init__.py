@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agora.rooms.judge.bias import LengthEffect, OrderBias, length_effect, order_bias
+    from agora.rooms.judge.board import Leaderboard, leaderboard
     from agora.rooms.judge.judged_files import read_judged, read_judged_answers
     from agora.rooms.judge.judges import ReplayJudge, RuleJudge, open_judge
-    from agora.rooms.judge.leaderboard import Leaderboard, leaderboard
     from agora.rooms.judge.llm import LlmJudge
     from agora.rooms.judge.metrics import Difference, ScoreReport, macro, paired_difference, score_report, wb_scale
     from agora.rooms.judge.reward import BASELINES, Counts, RewardReport, k_sweep, relabel, reward_report
@@ -24,7 +24,7 @@ _HOME = {
     "bias": ("LengthEffect", "OrderBias", "length_effect", "order_bias"),
     "judged_files": ("read_judged", "read_judged_answers"),
     "judges": ("ReplayJudge", "RuleJudge", "open_judge"),
-    "leaderboard": ("Leaderboard", "leaderboard"),
+    "board": ("Leaderboard", "leaderboard"),
     "llm": ("LlmJudge",),
     "metrics": ("Difference", "ScoreReport", "macro", "paired_difference", "score_report", "wb_scale"),
     "reward": ("BASELINES", "Counts", "RewardReport", "k_sweep", "relabel", "reward_report"),

@@ -20,7 +20,8 @@ Status = str  # ok | no_value | no_verdict_id | out_of_range | contradictory
 CHOICES = ("A++", "A+", "A=B", "B+", "B++")
 _MAX_CHARS = 200_000  # a reply is a few thousand characters; more is noise that must not cost time
 _MAX_OBJECTS = 200
-_MAX_REPAIR_CHARS = 20_000
+_MAX_REPAIR_CHARS = 10_000
+_MAX_REPAIR_BRACES = 50  # the repair takes quadratic time in the depth
 _SCORE = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)\s*(?:(?:/|out of)\s*10(?:\.0+)?)?", re.IGNORECASE)
 _LOOSE_CHOICE = re.compile(r"\[\[\s*([AB](?:\+\+?|\s*=\s*[AB]))\s*\]\]", re.IGNORECASE)
 
@@ -118,9 +119,12 @@ def _from_text(text: str, key: str, read: Reader, token: str | None) -> Parsed |
     Without a token every mention counts and all must agree. With one, only a value directly before the token is the
     judge's: mentions elsewhere may be quotes of the candidate.
     """
-    mention = rf"[\"']?\b{key}[\"']?\s*:\s*(\"[^\"\n]*\"|'[^'\n]*'|[^,}}\n]*)"
+    # every repetition is bounded: a reply may be hostile, and must not cost more than its length
+    space = r"\s{0,20}"
+    value = r"(\"[^\"\n]{0,40}\"|'[^'\n]{0,40}'|[^,}\n]{0,40})"
+    mention = rf"\b{key}[\"']?{space}:{space}{value}"
     if token is not None:
-        mention += rf"\s*,\s*[\"']?verdict_id[\"']?\s*:\s*[\"']?{re.escape(token)}\b"
+        mention += rf"{space},{space}[\"']?verdict_id[\"']?{space}:{space}[\"']?{re.escape(token)}\b"
     found = re.findall(mention, text, re.IGNORECASE)
     return _agree([read(value.strip().strip("\"'")) for value in found], {}) if found else None
 
@@ -162,11 +166,11 @@ def _repaired(text: str) -> list[_Pairs]:
     import json_repair
 
     start, end = text.find("{"), text.rfind("}")
-    if start < 0:
+    whole = text[start : end + 1] if end > start else text[start:]
+    if start < 0 or len(whole) > _MAX_REPAIR_CHARS or sum(map(whole.count, "{[")) > _MAX_REPAIR_BRACES:
         return []
     try:
-        whole = text[start : end + 1] if end > start else text[start:]
-        value = json_repair.loads(whole[:_MAX_REPAIR_CHARS], skip_json_loads=True)
+        value = json_repair.loads(whole, skip_json_loads=True)
     except (ValueError, RecursionError, IndexError, TypeError):
         return []
     return [_Pairs(value.items())] if isinstance(value, dict) else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from agora.rooms.judge.leaderboard import Leaderboard
+    from agora.rooms.judge.board import Leaderboard
 
 app = typer.Typer(help="Judge models' answers: WB-Score, WB-Reward, leaderboards.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def leaderboard_command(
     json: Json = False,
 ) -> None:
     """Make a leaderboard from stored verdicts: one table a judge, with coverage and intervals."""
-    from agora.rooms.judge.leaderboard import leaderboard
+    from agora.rooms.judge.board import leaderboard
     from agora.rooms.judge.types import TaskSet
 
     board = leaderboard(

@@ -52,7 +52,7 @@ class MineRules:
             raise ConfigError(f"min_words must lie in 1..max_words, got {self.min_words} and {self.max_words}")
 
 
-def mine_tasks(conversations: Iterable[Conversation], rules: MineRules = MineRules()) -> tuple[list[Task], Funnel]:  # noqa: B008
+def mine_tasks(conversations: Iterable[Conversation], rules: MineRules = MineRules()) -> tuple[list[Task], Funnel]:
     """Tasks in a fixed order, and the funnel that says why the rest is none.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from agora.core.files import printable
-from agora.rooms.judge.leaderboard import BoardRow, JudgeTable, Leaderboard
+from agora.rooms.judge.board import BoardRow, JudgeTable, Leaderboard
 
 if TYPE_CHECKING:
     from rich.table import Table
