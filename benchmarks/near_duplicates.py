@@ -1,7 +1,7 @@
 """Near-duplicates among instructions: Agora against datasketch on the same work, in one run.
 
 The work, on 10,903 questions of which 2,111 are planted copies: read the file, shingle (character 5-grams), index
-(128 permutations, 32 bands x 4 rows), verify every candidate by exact Jaccard at 0.6, group, and write one line per row.
+(128 permutations, 32 bands x 4 rows), verify candidates by exact Jaccard at 0.6, group, and write one line per row.
 
     python benchmarks/near_duplicates.py [--file FILE] [--repeats 5] [--json]
     python benchmarks/near_duplicates.py --scale 1000000     # Agora alone on edited copies: seconds and peak memory
@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from agora.core.tables import read_rows, write_jsonl
 from agora.curate.duplicates import mark_duplicates
@@ -75,33 +76,45 @@ def with_datasketch(source: Path, out: Path) -> dict[str, int]:
     return {"rows": len(rows), "clusters": len(set(clusters))}
 
 
-def seconds(step: Callable[[Path, Path], dict[str, int]], source: Path, folder: Path) -> tuple[float, dict[str, int]]:
-    """Wall time of one run of a step."""
-    start = time.perf_counter()
+class Took(NamedTuple):
+    """Seconds of one run: on the clock, and of one processor (which other work on the machine disturbs less)."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def timed(step: Callable[[Path, Path], dict[str, int]], source: Path, folder: Path) -> tuple[Took, dict[str, int]]:
+    """One run of a step."""
+    wall, cpu = time.perf_counter(), time.process_time()
     outcome = step(source, folder / "out.jsonl")
-    return time.perf_counter() - start, outcome
+    return Took(time.perf_counter() - wall, time.process_time() - cpu), outcome
 
 
 def compare(source: Path, repeats: int) -> dict[str, object]:
     """Both in turn, ``repeats`` times after one warm-up each."""
-    times: dict[str, list[float]] = {"agora": [], "datasketch": []}
+    times: dict[str, list[Took]] = {"agora": [], "datasketch": []}
     outcomes: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(repeats + 1):
             for name, step in (("agora", with_agora), ("datasketch", with_datasketch)):
-                took, outcomes[name] = seconds(step, source, Path(folder))
+                took, outcomes[name] = timed(step, source, Path(folder))
                 if turn:
                     times[name].append(took)
-    medians = {name: statistics.median(t) for name, t in times.items()}
-    return {
+    told: dict[str, object] = {
         "file": source.name,
         "repeats": repeats,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "median_s": {name: round(m, 3) for name, m in medians.items()},
-        "spread_s": {name: [round(min(t), 3), round(max(t), 3)] for name, t in times.items()},
-        "ratio": round(medians["datasketch"] / medians["agora"], 2),
-        "outcome": outcomes,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}",
     }
+    for kind in Took._fields:
+        values = {name: [getattr(t, kind) for t in runs] for name, runs in times.items()}
+        medians = {name: statistics.median(v) for name, v in values.items()}
+        told[kind] = {
+            "median": {name: round(m, 3) for name, m in medians.items()},
+            "spread": {name: [round(min(v), 3), round(max(v), 3)] for name, v in values.items()},
+            "ratio": round(medians["datasketch"] / medians["agora"], 2),
+        }
+    return told | {"outcome": outcomes}
 
 
 def scale(source: Path, n: int) -> dict[str, object]:

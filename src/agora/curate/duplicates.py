@@ -9,13 +9,13 @@ differ, A and C stay. The outcome does not depend on the order of the rows in th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from agora.core.errors import DataError, UsageError
-from agora.curate.minhash import BANDS, ShingleSets, band_keys
+from agora.curate.minhash import BANDS, ShingleSets, Signatures, signatures
 from agora.curate.text import normalize
 
 if TYPE_CHECKING:
@@ -112,16 +112,31 @@ def _row_order(rows: Sequence[tuple[str, str]], texts: Sequence[str], priority: 
     return sorted(range(len(rows)), key=lambda i: (-priority[i], rows[i][0], texts[i], rows[i][1]))
 
 
+def _alike(
+    text: int, others: Collection[int], sets: ShingleSets, index: Signatures, threshold: float
+) -> Iterator[tuple[int, float]]:
+    """Those of ``others`` within the threshold of ``text``, ascending, with their similarity."""
+    import numpy as np
+
+    if others:
+        candidates = np.fromiter(others, dtype=np.int64, count=len(others))
+        for other in index.promising(text, candidates, threshold).tolist():
+            similarity = sets.jaccard(text, other, threshold)
+            if similarity >= threshold:
+                yield other, similarity
+
+
 class _Clusters:
     """Keepers and connected components of distinct texts given in keeping order."""
 
     def __init__(self, texts: Sequence[str], threshold: float) -> None:
         self._threshold = threshold
         self._sets = ShingleSets(texts)
+        self._signatures = signatures(texts)
         self._parent = list(range(len(texts)))
         self.keeper = list(range(len(texts)))
         self.similarity = [1.0] * len(texts)
-        groups = _shared_keys(band_keys(texts))
+        groups = _shared_keys(self._signatures.keys)
         self._keep_or_drop(groups)
         self._join_dropped(groups)
 
@@ -136,36 +151,41 @@ class _Clusters:
         low, high = sorted((self.first(a), self.first(b)))
         self._parent[high] = low
 
+    def _alike(self, text: int, others: Collection[int]) -> Iterator[tuple[int, float]]:
+        return _alike(text, others, self._sets, self._signatures, self._threshold)
+
     def _keep_or_drop(self, groups: np.ndarray) -> None:
         """Greedy in order: a text within the threshold of kept ones goes to the nearest of them."""
+        import numpy as np
+
         kept_in: defaultdict[int, list[int]] = defaultdict(list)
-        met = groups.any(axis=1).nonzero()[0].tolist()  # a text that meets no other needs no look
-        for text in met:
+        for text in np.flatnonzero(groups.any(axis=1)).tolist():  # the others meet nobody
             keys = [g for g in groups[text].tolist() if g]
-            candidates = {c for g in keys for c in kept_in.get(g, ())}
-            for other in sorted(candidates):
-                similarity = self._sets.jaccard(text, other, self._threshold)
-                if similarity >= self._threshold:
-                    self._join(text, other)
-                    if self.keeper[text] == text or similarity > self.similarity[text]:
-                        self.keeper[text], self.similarity[text] = other, similarity
+            for other, similarity in self._alike(text, {c for g in keys for c in kept_in.get(g, ())}):
+                self._join(text, other)
+                if self.keeper[text] == text or similarity > self.similarity[text]:
+                    self.keeper[text], self.similarity[text] = other, similarity
             if self.keeper[text] == text:
                 for g in keys:
                     kept_in[g].append(text)
 
     def _join_dropped(self, groups: np.ndarray) -> None:
         """Links through dropped texts, which the greedy pass does not compare with each other."""
+        import numpy as np
+
+        roots = np.array([self.first(t) for t in range(len(self._parent))])
         seen: set[tuple[int, int]] = set()
-        for members in _members(groups):
-            roots = {self.first(m) for m in members}
-            if len(roots) == 1:
-                continue
-            for a, b in combinations(members, 2):
-                if (self.keeper[a] == a and self.keeper[b] == b) or (a, b) in seen or self.first(a) == self.first(b):
-                    continue
-                seen.add((a, b))
-                if self._sets.jaccard(a, b, self._threshold) >= self._threshold:
-                    self._join(a, b)
+        for members in _members(groups, roots):
+            for text, later in ((m, members[i + 1 :]) for i, m in enumerate(members)):
+                others = [o for o in later if self._may_join(text, o) and (text, o) not in seen]
+                seen.update((text, o) for o in others)
+                for other, _ in self._alike(text, others):
+                    self._join(text, other)
+
+    def _may_join(self, a: int, b: int) -> bool:
+        # two kept texts were compared already
+        both_kept = self.keeper[a] == a and self.keeper[b] == b
+        return not both_kept and self.first(a) != self.first(b)
 
 
 def _shared_keys(keys: np.ndarray) -> np.ndarray:
@@ -178,17 +198,23 @@ def _shared_keys(keys: np.ndarray) -> np.ndarray:
     return numbers[inverse.reshape(keys.shape)]
 
 
-def _members(groups: np.ndarray) -> Iterator[list[int]]:
-    """The texts of each shared key, ascending."""
+def _members(groups: np.ndarray, roots: np.ndarray | None = None) -> Iterator[list[int]]:
+    """The texts of each shared key, ascending; with ``roots``, of the keys whose texts have several roots."""
     import numpy as np
 
     flat = groups.ravel()
     places = np.flatnonzero(flat)
+    if not len(places):
+        return
     places = places[np.argsort(flat[places], kind="stable")]
-    cuts = np.flatnonzero(np.diff(flat[places])) + 1
-    for part in np.split(places // BANDS, cuts):
-        if len(part) > 1:
-            yield part.tolist()
+    texts = places // BANDS
+    starts = np.flatnonzero(np.diff(flat[places], prepend=0))
+    ends = np.append(starts[1:], len(places))
+    if roots is not None:
+        mixed = np.minimum.reduceat(roots[texts], starts) != np.maximum.reduceat(roots[texts], starts)
+        starts, ends = starts[mixed], ends[mixed]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        yield texts[start:end].tolist()
 
 
 def similar_pairs(texts: Sequence[str], threshold: float = 0.6) -> list[Pair]:
@@ -211,7 +237,7 @@ def similar_pairs(texts: Sequence[str], threshold: float = 0.6) -> list[Pair]:
 
 def candidate_pairs(texts: Sequence[str]) -> set[tuple[int, int]]:
     """The pairs of rows that share a band key: what :func:`similar_pairs` verifies."""
-    groups = _shared_keys(band_keys([normalize(t) for t in texts]))
+    groups = _shared_keys(signatures([normalize(t) for t in texts]).keys)
     return {pair for members in _members(groups) for pair in combinations(members, 2)}
 
 
@@ -233,6 +259,7 @@ class OnlineDuplicates:
         self._sets = ShingleSets()
         self._ids: list[str] = []
         self._by_text: dict[str, str] = {}
+        self._signatures = signatures([""])  # grows; rows beyond the kept texts are spare
         self._kept_in: defaultdict[int, list[int]] = defaultdict(list)
 
     def __len__(self) -> int:
@@ -243,16 +270,15 @@ class OnlineDuplicates:
         text = normalize(text)
         if text in self._by_text:
             return Match(self._by_text[text], 1.0, True)
-        keys = band_keys([text])[0].tolist()
         index = self._sets.append(text)
-        best: Match | None = None
-        for other in sorted({c for key in keys for c in self._kept_in.get(key, ())}):
-            similarity = self._sets.jaccard(index, other, self._threshold)
-            if similarity >= self._threshold and (best is None or similarity > best.similarity):
-                best = Match(self._ids[other], similarity, False)
-        if best is not None:
+        self._signatures = self._signatures.put(index, signatures([text]))
+        keys = self._signatures.keys[index].tolist()
+        met = {c for key in keys for c in self._kept_in.get(key, ())}
+        found = list(_alike(index, met, self._sets, self._signatures, self._threshold))
+        if found:
             self._sets.pop()
-            return best
+            other, similarity = max(found, key=lambda f: (f[1], -f[0]))
+            return Match(self._ids[other], similarity, False)
         self._ids.append(id)
         self._by_text[text] = id
         for key in keys:

@@ -1,0 +1,36 @@
+"""Texts are compared by one normal form."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agora.curate.text import normalize, repeated_share, shingles
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [("  Hello\n\tWorld ", "hello world"), ("Cafe\u0301", "caf\u00e9"), ("", ""), (" \n", ""), ("ÄÖ\u00a0Ü", "äö ü")],
+)
+def test_normal_form(text: str, normal: str) -> None:
+    assert normalize(text) == normal
+
+
+@given(st.text())
+def test_normalizing_twice_changes_nothing(text: str) -> None:
+    assert normalize(normalize(text)) == normalize(text)
+
+
+@given(st.text(), st.integers(1, 8))
+def test_shingles_are_the_runs_of_n_characters(text: str, n: int) -> None:
+    found = shingles(text, n)
+    assert len(found) == (max(len(text) - n + 1, 1) if text else 0)
+    assert all(s in text for s in found)
+    assert "".join(s[:1] for s in found[:-1]) + (found[-1] if found else "") == text
+
+
+def test_repeated_share_counts_word_runs() -> None:
+    assert repeated_share("one two three") == 0.0
+    assert repeated_share(" ".join(map(str, range(50)))) == 0.0
+    assert repeated_share("go on " * 20, n=2) == pytest.approx(1 - 2 / 39)
