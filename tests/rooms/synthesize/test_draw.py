@@ -73,7 +73,7 @@ def test_seeds_differ_between_slices_indices_and_runs() -> None:
 
 
 def test_what_is_set_aside_has_a_reason_and_its_raw_text() -> None:
-    samples = draw(ScriptedEngine(), settings=DrawSettings(check_first=0))
+    samples = draw(ScriptedEngine(), settings=DrawSettings(check_first=0), schedule=[Slice("a", 400)])
     reasons = Counter(s.reason for s in samples)
     assert set(reasons) == {None, "empty", "length", "flag:self_answering"}
     assert all(s.kept == (s.reason is None) for s in samples)

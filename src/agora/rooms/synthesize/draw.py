@@ -6,7 +6,6 @@ whatever order they come back in, and what is in the journal is never drawn agai
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, is_dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any
 from agora import __version__
 from agora.core.errors import CapabilityError, ConfigError, EngineError
 from agora.core.json_text import clean_text
-from agora.core.records import Message, Sample, stable_id
+from agora.core.records import Message, Sample
 from agora.engines.types import CompleteRequest, Engine, Generation, Sampling
 from agora.rooms.synthesize.clean import Cleaned, clean_instruction
 from agora.rooms.synthesize.guards import FirstLook, Freshness
@@ -66,13 +65,13 @@ def draw_instructions(
 
 def sample_seed(run_seed: int, slice_name: str, index: int) -> int:
     """The seed of one sample, in [0, 2**53): any sample can be drawn again alone."""
-    text = json.dumps([run_seed, slice_name, index]).encode()
+    text = f"{run_seed}\0{index}\0{slice_name}".encode()
     return int.from_bytes(blake2b(text, digest_size=8).digest()) >> 11
 
 
 def sample_id(run_id: str, slice_name: str, index: int) -> str:
     """The id of one sample; never a hash of its text, so that exact duplicates stay apart."""
-    return stable_id(run_id, slice_name, index)
+    return blake2b(f"{run_id}\0{index}\0{slice_name}".encode(), digest_size=8).hexdigest()
 
 
 def _check(engine: Engine, templates: Mapping[str, PrefixTemplate], schedule: Sequence[Slice]) -> None:
