@@ -1,0 +1,50 @@
+"""A loop small enough for tests: the real thing with fewer rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agora.loop.settings import LoopConfig
+
+SMALL = (
+    "instructions=120",
+    "tasks=40",
+    "pairs.prompts=40",
+    "sft.epochs=1",
+    "dpo.epochs=1",
+    "sft.batch_size=16",
+    "dpo.batch_size=8",
+    "sft.checkpoint_every_s=0.01",
+    "dpo.checkpoint_every_s=0.01",
+)
+
+
+@pytest.fixture
+def small() -> LoopConfig:
+    from agora.core.config import load_config
+
+    return load_config(LoopConfig, None, SMALL)
+
+
+def agora(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the real command in a process of its own."""
+    env = {**os.environ, "AGORA_PROGRESS": "0", "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, "-m", "agora.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=280)
+
+
+def loop_arguments(out: Path, *more: str) -> list[str]:
+    return ["loop", "--out", str(out), "--json", *(x for item in SMALL for x in ("--set", item)), *more]
+
+
+def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
