@@ -171,7 +171,7 @@ def _compressor(path: Path, out: BinaryIO) -> Any:
     if path.suffix == ".zst":
         import zstandard
 
-        return zstandard.ZstdCompressor(level=3).stream_writer(out, closefd=False)
+        return zstandard.ZstdCompressor(level=3, write_checksum=True).stream_writer(out, closefd=False)
     return nullcontext(out)
 
 

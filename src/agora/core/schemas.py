@@ -61,7 +61,8 @@ def from_row(record_type: type[T], row: dict[str, Any]) -> T:
     if found != expected:
         raise DataError(f"the row's schema is {str(found)[:60]}, expected {expected}", hint="convert the file first")
     if "schema" in row:
-        row = {k: v for k, v in row.items() if k != "schema"}
+        row = row.copy()
+        del row["schema"]
     try:
         record: T = codec(cast(Any, record_type)).decode(row)
     except FieldError as wrong:
