@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -89,7 +89,12 @@ def text_hash(text: str) -> str:
 
 def task_hash(task: Task) -> str:
     """Hash of what a judge is shown of a task: its messages and its checklist."""
-    return stable_id([[m.role, m.content] for m in task.messages], list(task.checklist))
+    return _shown_hash(tuple((m.role, m.content) for m in task.messages), tuple(task.checklist))
+
+
+@lru_cache(maxsize=4096)  # every model's answers meet the same tasks
+def _shown_hash(turns: tuple[tuple[str, str], ...], checklist: tuple[str, ...]) -> str:
+    return stable_id(turns, checklist)
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ class PromptRef(NamedTuple):
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ScoreItem:
     """An answer to be graded."""
 
@@ -167,7 +172,7 @@ class ScoreItem:
 
     kind: Kind = field(default="score", init=False)
 
-    @property
+    @cached_property
     def content(self) -> str:
         """Hash of all that the judge is shown."""
         return stable_id("score", task_hash(self.task), text_hash(text_of(self.answer)))
@@ -178,7 +183,7 @@ class ScoreItem:
         return ("score", self.task.id, self.answer.model)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PairItem:
     """Two answers to be compared, shown in the given order."""
 
@@ -189,7 +194,7 @@ class PairItem:
 
     kind: Kind = field(default="pair", init=False)
 
-    @property
+    @cached_property
     def content(self) -> str:
         """Hash of all that the judge is shown, the order included."""
         texts = text_hash(text_of(self.answer)), text_hash(text_of(self.baseline))
