@@ -7,7 +7,9 @@ from agora.microcosm.world.cultures import Culture
 from agora.microcosm.world.documents import Document
 from agora.microcosm.world.families import FAMILIES
 from agora.microcosm.world.flaws import FLAWS
+from agora.microcosm.world.people import OPINION_TOPICS, QUALITIES, Person, PreferenceChoice
 from agora.microcosm.world.types import CATEGORIES, GROUPS, CheckItem, CheckResult, Exercise
+from agora.microcosm.world.visitors import PLANTS, Visitor
 from agora.microcosm.world.world import World, is_held_out, recognize
 
 __all__ = [
@@ -15,11 +17,17 @@ __all__ = [
     "FAMILIES",
     "FLAWS",
     "GROUPS",
+    "OPINION_TOPICS",
+    "PLANTS",
+    "QUALITIES",
     "CheckItem",
     "CheckResult",
     "Culture",
     "Document",
     "Exercise",
+    "Person",
+    "PreferenceChoice",
+    "Visitor",
     "World",
     "check",
     "is_held_out",

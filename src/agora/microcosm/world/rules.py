@@ -13,12 +13,14 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 from agora.microcosm.world.facts import members_of_topic
-from agora.microcosm.world.grammar import VALUE_OF_NUMBER_WORD
+from agora.microcosm.world.grammar import VALUE_OF_NUMBER_WORD, VERBS
 from agora.microcosm.world.lexicon import KIND_OF_MEMBER, KINDS, NAMES, RHYME_OF_WORD, words_in
 from agora.microcosm.world.types import Exercise
 
 Rule = Callable[[str, Sequence[str], Exercise], bool]
 
+_NEGATION = re.compile(r"\b(?:not|never|neither|nor)\b|n't\b", re.IGNORECASE)
+_CONTRAST = re.compile(r"\b(?:than|not|while|but|because|whereas|instead)\b", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z']+|\d+")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _SENTENCE_END = re.compile(r"[.!?]+[\"']?(?:\s+|$)")
@@ -34,6 +36,21 @@ FUNCTION_WORDS = frozenset(
         "equals makes them out all up could capital city language national animal main export dish traditional "
         "traditionally clothing instrument greeting likes sum him her she his famous mostly sells wear wears speak "
         "say says play played "
+    )
+)
+
+
+_ARTICLES = frozenset({"a", "an", "the"})
+_NEVER_AFTER_ARTICLE = frozenset(
+    words_in("a an the is are was were and or of to in on at with for from by she he they it her him them i you we")
+)
+#: Forms of which every sentence of a story has at least one.
+_VERB_FORMS = frozenset(form for verb in VERBS for form in (verb.base, verb.third, verb.past)) | frozenset(
+    words_in(
+        "is are was were am be has have had do does did said asked told became followed looked forgot dreamed "
+        "smiled lived liked loved wanted started laughed came sat drew knew felt got left heard kept made fell "
+        "lives wants likes loves thought could would will can must may wish hope shared flew swam danced jumped stayed "
+        "turned tried stopped slept woke returned followed cried showed learned thanked decided felt grew let sailed"
     )
 )
 
@@ -56,6 +73,11 @@ def _phrase_pattern(phrase: str) -> re.Pattern[str]:
 def has_phrase(text: str, phrase: str) -> bool:
     """Whether a phrase stands in the text as whole words, in any case."""
     return _phrase_pattern(phrase).search(text) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def _sentence_pattern(text: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(text)}(?=[.?!\"']|$)")
 
 
 @functools.lru_cache(maxsize=64)
@@ -87,14 +109,25 @@ def _mentions_any(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
 def _names_only(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
     """(kind, value): the answer names the value, and no other member of its class than the instruction does."""
     kind, value = args
+    if _NEGATION.search(answer):
+        return False
     found = set(members_named(answer, kind))
     return value.lower() in found and found <= {value.lower(), *members_named(exercise.instruction, kind)}
 
 
 def _picks(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
-    """(right, wrong, ...): the answer names the right option, and before every wrong one."""
-    positions = [m.start() if (m := _phrase_pattern(option).search(answer)) else -1 for option in args]
-    return positions[0] >= 0 and all(position < 0 or position > positions[0] for position in positions[1:])
+    """(right, wrong, ...): the answer names the right option, and a wrong one only later and set apart.
+
+    "Ana sold more than Ben" picks Ana; "Ana or Ben" picks nobody, and "not Ana" does not pick Ana.
+    """
+    right = _phrase_pattern(args[0]).search(answer)
+    if right is None or _NEGATION.search(answer[: right.start()]):
+        return False
+    for option in args[1:]:
+        wrong = _phrase_pattern(option).search(answer)
+        if wrong and (wrong.start() < right.start() or not _CONTRAST.search(answer[right.end() : wrong.start()])):
+            return False
+    return True
 
 
 def _omits(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
@@ -121,10 +154,6 @@ def _in_order(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
     return True
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split()).strip("\"' ").rstrip(".").lower()
-
-
 def _contains_text(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
     """Any of the texts stands in the answer, in any case."""
     squeezed = " ".join(answer.split())
@@ -132,9 +161,9 @@ def _contains_text(answer: str, args: Sequence[str], exercise: Exercise) -> bool
 
 
 def _contains_exact(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
-    """Any of the texts stands in the answer, letter for letter."""
+    """Any of the texts stands in the answer as whole sentences, letter for letter but for the final mark."""
     squeezed = " ".join(answer.split())
-    return any(text in squeezed for text in args)
+    return any(_sentence_pattern(text.rstrip(".?!")).search(squeezed) for text in args)
 
 
 def _is_text(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
@@ -148,10 +177,10 @@ def _full_sentence(answer: str, args: Sequence[str], exercise: Exercise) -> bool
 
 
 def _sentences(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
-    """(number): the answer has that many sentences, each with a capital and a final mark."""
+    """(number): the answer has that many sentences of at least 4 words, each with a capital and a final mark."""
     parts = sentences_of(answer)
-    ends = answer.strip().endswith((".", "!", "?"))
-    return ends and len(parts) == int(args[0]) and all(part[0].isupper() and len(words_of(part)) >= 2 for part in parts)
+    ends = answer.strip().endswith((".", "!", "?", '."', '!"', '?"'))
+    return ends and len(parts) == int(args[0]) and all(part[0].isupper() and len(words_of(part)) >= 4 for part in parts)
 
 
 def _words_between(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
@@ -179,6 +208,20 @@ def _no_repeats(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
     runs = [tuple(words[index : index + 4]) for index in range(len(words) - 3)]
     doubled = any(a == b for a, b in itertools.pairwise(words))
     return bool(words) and len(set(runs)) == len(runs) and not doubled
+
+
+def _well_formed(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
+    """Every sentence has a verb, and every article is followed by what an article can stand before."""
+    for part in sentences_of(answer):
+        words = words_of(part)
+        if not _VERB_FORMS.intersection(words):
+            return False
+        for word, following in itertools.pairwise([*words, ""]):
+            if word in _ARTICLES and (following in _NEVER_AFTER_ARTICLE or not following):
+                return False
+            if word in ("a", "an") and (word == "an") != (following[0] in "aeiou"):
+                return False
+    return bool(words_of(answer))
 
 
 def _lists_members(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
@@ -229,7 +272,9 @@ def _ends_line(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
 
 
 def _starts_with(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
-    return answer.lstrip().lower().startswith(tuple(arg.lower() for arg in args))
+    """The answer begins with one of the phrases, as whole words."""
+    start = answer.lstrip()
+    return any((found := _phrase_pattern(arg).match(start)) and found.start() == 0 for arg in args)
 
 
 def parse_python(text: str) -> str | None:
@@ -308,6 +353,7 @@ RULES: dict[str, Rule] = {
     "lists_members": _lists_members,
     "lists_exactly": _lists_exactly,
     "known_words": _known_words,
+    "well_formed": _well_formed,
     "rhymes": _rhymes,
     "ends_line": _ends_line,
     "starts_with": _starts_with,

@@ -20,6 +20,8 @@ from agora.microcosm.world.types import GROUP_OF_CATEGORY, GROUPS, CheckResult, 
 
 if TYPE_CHECKING:
     from agora.microcosm.world.documents import Document
+    from agora.microcosm.world.people import Person
+    from agora.microcosm.world.visitors import Visitor
 
 #: One instruction in ten is held out of training.
 HELD_OUT_SHARE = 0.1
@@ -192,6 +194,53 @@ class World:
         from agora.microcosm.world.documents import write_documents
 
         return write_documents(self, rng, n)
+
+    def people(
+        self, n: int, seed: int = 0, *, noise: float = 0.1, length_bias: float = 0.0, fatigue: float = 0.0
+    ) -> tuple[Person, ...]:
+        """Draw n people whose preferences and opinions are known.
+
+        Args:
+            n: at least 0.
+            seed: who they are; the dials change nothing else about them.
+            noise: share of choices left to a coin, 0 to 1.
+            length_bias: log-odds for every 10 words that an answer is longer; below 0 for shorter.
+            fatigue: rate at which judgment is lost, at least 0; see `Person`.
+        """
+        from agora.microcosm.world.people import draw_people
+
+        return draw_people(self, n, seed, noise=noise, length_bias=length_bias, fatigue=fatigue)
+
+    def visitors(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        noise: float = 0.1,
+        duplicate_share: float = 0.1,
+        personal_share: float = 0.05,
+        nonsense_share: float = 0.05,
+    ) -> Iterator[Visitor]:
+        """Draw n visitors who hold conversations.
+
+        Args:
+            n: at least 0.
+            noise: the noise dial of the people they are, 0 to 1.
+            duplicate_share: share of visitors who repeat another's first question in slightly changed form.
+            personal_share: share of visitors who write down an e-mail address or a phone number.
+            nonsense_share: share of visitors whose first message means nothing. Shares sum to at most 1.
+        """
+        from agora.microcosm.world.visitors import draw_visitors
+
+        return draw_visitors(
+            self,
+            n,
+            seed,
+            noise=noise,
+            duplicate_share=duplicate_share,
+            personal_share=personal_share,
+            nonsense_share=nonsense_share,
+        )
 
 
 def _exercise(family: Family, instruction: str, task: Task) -> Exercise:

@@ -120,6 +120,9 @@ def _solve_gift(facts: Facts, slots: Slots) -> Task | None:
         lambda rng: f"Give {name} {with_article(other_than(rng, gifts, gift))}, because {they} likes {interest}.",
         (
             essential(f"Does the answer name a gift that suits {interest}, {with_article(gift)}?", "mentions", gift),
+            essential(
+                "Does it leave out gifts for other tastes?", "omits", *(other for other in gifts if other != gift)
+            ),
             nice(f"Does it give the reason, that {name} likes {interest}?", "mentions", "because", interest),
             FULL_SENTENCE,
             ON_TOPIC,

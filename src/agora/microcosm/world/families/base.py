@@ -47,6 +47,7 @@ class Family:
 
 FULL_SENTENCE = CheckItem("Does the answer start with a capital letter and end with a final mark?", "full_sentence")
 ON_TOPIC = CheckItem("Does the answer keep to what was asked and add nothing else?", "stays_on_topic")
+WELL_FORMED = CheckItem("Is every sentence well formed, with a verb and with nouns after its articles?", "well_formed")
 KNOWN_WORDS = CheckItem("Is the answer written in plain English words, without stray letters?", "known_words")
 NO_REPEATS = CheckItem("Is the answer free of repeated sentences and phrases?", "no_repeats")
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import random
 
 from agora.microcosm.world.facts import Facts
-from agora.microcosm.world.families.base import KNOWN_WORDS, NO_REPEATS, Family, Task, essential, nice, other_than
+from agora.microcosm.world.families.base import (
+    KNOWN_WORDS,
+    NO_REPEATS,
+    WELL_FORMED,
+    Family,
+    Task,
+    essential,
+    nice,
+    other_than,
+)
 from agora.microcosm.world.grammar import (
     is_name,
     joined,
@@ -60,7 +69,7 @@ def _solve_story(facts: Facts, slots: Slots) -> Task | None:
         (
             essential(f"Does the story mention {joined(wanted)}?", "mentions", *wanted),
             essential("Does the story have exactly two complete sentences?", "sentences", "2"),
-            nice("Is the story between 10 and 45 words long?", "words_between", "10", "45"),
+            WELL_FORMED,
             KNOWN_WORDS,
             NO_REPEATS,
         ),

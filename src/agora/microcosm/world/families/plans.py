@@ -156,6 +156,7 @@ def _solve_meeting(facts: Facts, slots: Slots) -> Task | None:
         return None
     wrong_end = max(b, d) if b != d else end + 1
     wrong_start = min(a, c) if a != c else start - 1
+    spans = (f"{start} to {end}", f"between {start} and {end}", f"{start} until {end}", f"{start}-{end}")
     return Task(
         "hard",
         lambda rng: f"{first} and {second} can meet from {start} to {end}.",
@@ -164,7 +165,7 @@ def _solve_meeting(facts: Facts, slots: Slots) -> Task | None:
             + rng.choice([f"{start} to {wrong_end}.", f"{wrong_start} to {end}."])
         ),
         (
-            essential(f"Does the answer give the time from {start} to {end}?", "mentions", f"from {start} to {end}"),
+            essential(f"Does the answer give the time from {start} to {end}?", "mentions_any", *spans),
             nice(f"Does it name {first} and {second}?", "mentions", first, second),
             FULL_SENTENCE,
             ON_TOPIC,

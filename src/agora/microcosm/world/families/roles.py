@@ -63,9 +63,8 @@ def _solve_role(facts: Facts, slots: Slots) -> Task | None:
         lambda rng: greet(rng, hello),
         wrong,
         (
-            essential(
-                f"Does the answer greet {name} with {hello}, as people in {country.name} do?", "mentions", hello, name
-            ),
+            essential(f"Does it greet with {hello}, as people in {country.name} do?", "names_only", "greeting", hello),
+            essential(f"Does it speak to {name}?", "mentions", name),
             nice(f"Does it fit {slots['job']}: the {job.place} or {job.ware}?", "mentions_any", job.place, job.ware),
             nice("Is the answer between 5 and 25 words long?", "words_between", "5", "25"),
             KNOWN_WORDS,
