@@ -45,14 +45,12 @@ def cohen_kappa(
 
     if len(a) != len(b):
         raise DataError(f"two raters must rate the same items, got {len(a)} and {len(b)} ratings")
-    pairs = [(x, y) for x, y in zip(_plain(a), _plain(b), strict=True) if not (_is_missing(x) or _is_missing(y))]
-    if not pairs:
+    scale, codes = _encode([a, b], labels)
+    first, second = codes[:, (codes >= 0).all(axis=0)]
+    if not len(first):
         return math.nan
-    scale = _scale([rating for pair in pairs for rating in pair], labels)
-    position = {rating: i for i, rating in enumerate(scale)}
     size = len(scale)
-    codes = np.array([(position[x], position[y]) for x, y in pairs])
-    observed = np.bincount(codes @ (size, 1), minlength=size * size).reshape(size, size) / len(pairs)
+    observed = np.bincount(first * size + second, minlength=size * size).reshape(size, size) / len(first)
     expected = np.outer(observed.sum(axis=1), observed.sum(axis=0))
     cost = _cost(scale, weights, labels)
     by_chance = float((cost * expected).sum())
@@ -79,16 +77,13 @@ def krippendorff_alpha(
     """
     import numpy as np
 
-    rows = [_plain(row) for row in ratings]
-    if len({len(row) for row in rows}) > 1:
-        raise DataError(f"raters must have one rating or None for every item, got lengths {[len(r) for r in rows]}")
-    scale = _scale([rating for row in rows for rating in row if not _is_missing(rating)], None)
-    position = {rating: i for i, rating in enumerate(scale)}
-    counts = np.zeros((len(rows[0]) if rows else 0, len(scale)))
-    for row in rows:
-        for item, rating in enumerate(row):
-            if not _is_missing(rating):
-                counts[item, position[rating]] += 1
+    lengths = {len(row) for row in ratings}
+    if len(lengths) > 1:
+        raise DataError(f"raters must have one rating or None for every item, got lengths {sorted(lengths)}")
+    scale, codes = _encode(list(ratings), None)
+    counts = np.zeros((codes.shape[1], len(scale)))
+    _, item = known = np.nonzero(codes >= 0)
+    np.add.at(counts, (item, codes[known]), 1)
     counts = counts[counts.sum(axis=1) > 1]  # a rating that stands alone can neither agree nor disagree
     shares = counts / (counts.sum(axis=1, keepdims=True) - 1)
     coincidences = shares.T @ counts - np.diag(shares.sum(axis=0))
@@ -128,18 +123,30 @@ def _alpha_distance(scale: list[Any], totals: FloatArray, level: str) -> FloatAr
     return np.asarray((at[:, None] - at) ** 2)
 
 
-def _scale(ratings: list[Any], labels: Sequence[Hashable] | None) -> list[Any]:
-    found = set(ratings)
-    if labels is not None:
-        unknown = sorted(map(repr, found - set(labels)))
+def _encode(rows: Sequence[Ratings], labels: Sequence[Hashable] | None) -> tuple[list[Any], NDArray[np.int64]]:
+    """The scale in order, and the rows as positions in it, -1 where a rating is missing."""
+    import numpy as np
+
+    arrays = [np.asarray(row, dtype=object if labels is not None else None) for row in rows]
+    if arrays and all(array.dtype.kind in "biuf" and array.ndim == 1 for array in arrays):
+        values = np.stack(arrays).astype(float)
+        known = ~np.isnan(values)
+        steps, places = np.unique(values[known], return_inverse=True)
+        codes = np.full(values.shape, -1)
+        codes[known] = places
+        return list(steps.tolist()), codes
+    lists = [list(row.tolist()) if hasattr(row, "tolist") else list(row) for row in rows]
+    found = {rating for row in lists for rating in row if not _is_missing(rating)}
+    if labels is None:
+        scale = sorted(found, key=lambda rating: (isinstance(rating, str), rating))  # words and numbers do not compare
+    else:
+        scale = list(labels)
+        unknown = sorted(map(repr, found - set(scale)))
         if unknown:
-            raise DataError(f"ratings {', '.join(unknown[:5])} are not among the labels {list(labels)}")
-        return list(labels)
-    return sorted(found, key=lambda rating: (isinstance(rating, str), rating))  # words and numbers do not compare
-
-
-def _plain(ratings: Ratings) -> list[Any]:
-    return list(ratings.tolist()) if hasattr(ratings, "tolist") else list(ratings)
+            raise DataError(f"ratings {', '.join(unknown[:5])} are not among the labels {scale}")
+    position = {rating: i for i, rating in enumerate(scale)}
+    coded = [[-1 if _is_missing(rating) else position[rating] for rating in row] for row in lists]
+    return scale, np.array(coded, dtype=np.int64).reshape(len(lists), len(lists[0]) if lists else 0)
 
 
 def _is_missing(rating: Any) -> bool:
