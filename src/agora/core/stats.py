@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from agora.core.errors import DataError
@@ -160,7 +159,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     method = f"Wilson {_percent(level)}"
     if n == 0:
         return Interval(math.nan, 0.0, 1.0, 0, method, 0, level)
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = _normal_quantile(level)
     share = k / n
     center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -303,7 +302,7 @@ def _fisher(r: float, n: int, dropped: int, level: float, variance: Callable[[fl
         return Interval(r, math.nan, math.nan, n, method, dropped, level)
     if abs(r) >= 1:
         return Interval(r, r, r, n, method, dropped, level)
-    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance(r, n))
+    half = _normal_quantile(level) * math.sqrt(variance(r, n))
     z = math.atanh(r)
     return Interval(r, math.tanh(z - half), math.tanh(z + half), n, method, dropped, level)
 
@@ -377,6 +376,13 @@ def percentiles(draws: FloatArray, level: float) -> tuple[float, float]:
         return math.nan, math.nan
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _normal_quantile(level: float) -> float:
+    """How many standard deviations on either side of the mean hold the share `level` of a normal distribution."""
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def _percent(level: float) -> str:
