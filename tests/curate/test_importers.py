@@ -375,3 +375,23 @@ def test_lone_surrogates_do_not_stop_an_import(tmp_path: Path) -> None:
     report = import_file(path, tmp_path / "o.parquet")
     [talk] = read_records(report.out, Conversation)
     assert talk.messages[0].content == "a\ufffdb"
+
+
+@pytest.mark.parametrize(("depth", "refused"), [(100, 0), (230, 0), (400, 1), (900, 1)])
+def test_deeply_nested_rows_never_stop_an_import(tmp_path: Path, depth: int, refused: int) -> None:
+    deep = '{"messages": [{"role": "user", "content": "a"}], "k": ' + "[" * depth + "]" * depth + "}\n"
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(chat(("user", "hi"))) + "\n" + deep)
+    report = import_file(path, tmp_path / "o.parquet")
+    assert (report.n_imported, report.n_rejected) == (2 - refused, refused)
+
+
+def test_numbers_that_json_does_not_have_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"messages": [{"role": "user", "content": "a", "score": NaN}], "id": 3, "big": 123456789012345678901}'
+    )
+    report = import_file(path, tmp_path / "o.parquet")
+    [talk] = read_records(report.out, Conversation)
+    assert talk.messages[0].meta == {"score": None}
+    assert talk.provenance.source_id == "3"

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+import orjson
+
 from agora.core.errors import DataError
 from agora.core.json_text import clean_text
 from agora.core.records import Conversation, JsonMap, Message, Provenance, Role, stable_id
 
-_MAX_DEPTH = 60  # deeper values cannot be stored safely and never occur in real rows
+_MAX_DEPTH = 200  # what every JSON reader and writer can take
 # What may follow what. Anything else is kept, and the conversation says role_order = false.
 _FOLLOWS: dict[str | None, frozenset[str]] = {
     None: frozenset({"system", "user"}),
@@ -91,27 +93,32 @@ def pick_role(raw: object, spellings: Mapping[str, Role]) -> Role:
     raise RowError("unknown role", f"{raw[:40]!r}, nearest known {near[0]!r}")
 
 
-def clean_json(value: Any, depth: int = 0) -> Any:
-    """The value as a record may hold it: times as ISO 8601, no lone surrogates, infinities as text.
+def clean_json(value: Any) -> Any:
+    """A copy of the value as JSON holds it: times as ISO 8601, no lone surrogates, no NaN or infinity (None).
 
     Raises:
-        RowError: nested more than 60 levels deep.
+        RowError: nested too deeply to be stored.
     """
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, float):
-        return str(value) if math.isinf(value) else value
-    if value is None or isinstance(value, int):
-        return value
+    try:
+        return orjson.loads(orjson.dumps(value))
+    except TypeError:  # rare: lone surrogates, integers of more than 64 bits, keys that are not text, deep nesting
+        return _clean_slowly(value, 0)
+
+
+def _clean_slowly(value: Any, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise RowError("nested too deep", f"more than {_MAX_DEPTH} levels")
+    if isinstance(value, str):
+        return clean_text(value)
     if isinstance(value, Mapping):
-        return {clean_text(str(k)): clean_json(v, depth + 1) for k, v in value.items()}
+        return {clean_text(str(k)): _clean_slowly(v, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [clean_json(v, depth + 1) for v in value]
+        return [_clean_slowly(v, depth + 1) for v in value]
     if isinstance(value, (datetime, date)):
         return value.isoformat()
-    return clean_text(str(value))
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int) else clean_text(str(value))
 
 
 def iso_time(value: object) -> str | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from agora.core.errors import DataError
-from agora.core.records import Conversation, stable_id
+from agora.core.records import Conversation, JsonMap, stable_id
 from agora.core.tables import Rejects, read_rows, write_parquet
-from agora.curate.importers.base import Format, Origin, RowError
+from agora.curate.importers.base import Format, Origin, RowError, clean_json
 from agora.curate.importers.detect import detect_format, format_named
 
 _FIRST_ROWS = 1000
@@ -79,12 +79,21 @@ def _conversations(path: Path, chosen: Format, rejects: Rejects, limit: int | No
         try:
             conversation = chosen.convert(row.data, origin)
         except RowError as error:
-            rejects.add(str(origin), error.reason, row.data, detail=error.detail or None)
+            rejects.add(str(origin), error.reason, _storable(row.data), detail=error.detail or None)
             continue
         n_imported += 1
         yield _with_own_id(conversation, seen, row.line)
     if not n_imported:
         _stop_if_mostly_bad(path, chosen, rejects.count - refused_before, rejects, refused_before)
+
+
+def _storable(data: JsonMap) -> JsonMap | None:
+    """The row as the reject file can hold it; None when it is nested too deeply even for that."""
+    try:
+        clean: JsonMap = clean_json(data)
+    except RowError:
+        return None
+    return clean
 
 
 def _with_own_id(conversation: Conversation, seen: set[str], line: int) -> Conversation:
