@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from agora.core.records import Answer, Message, Task
-from agora.engines.hf import HfEngine
-from agora.engines.types import ChatRequest, Sampling
+from agora.engines.types import ChatRequest, Engine, Sampling
 from agora.microcosm.world import World
 from agora.rooms.judge import (
     LlmJudge,
@@ -45,27 +44,38 @@ def task_set() -> TaskSet:
     )
 
 
-def tiny_engine(seed: int, context: int = 4096) -> HfEngine:
+def tiny_engine(seed: int, context: int = 4096) -> Engine:
+    from agora.engines.hf import HfEngine
+
     tokenizer = make_tokenizer()
     return HfEngine.from_model(make_model(len(tokenizer), seed, context=context), tokenizer)
 
 
-def answer_all(name: str, engine: HfEngine) -> list[Answer]:
+def answer_all(name: str, engine: Engine) -> list[Answer]:
     requests = [
         ChatRequest(e.id, ({"role": "user", "content": e.instruction},), Sampling(max_tokens=12)) for e in EXERCISES
     ]
     return [Answer(reply.id, name, reply.text, reply.finish_reason) for reply in engine.chat(requests)]
 
 
-@pytest.fixture(scope="module")
-def answers() -> list[Answer]:
+def good_and_flawed() -> list[Answer]:
     rng = random.Random(7)
-    made = answer_all("tiny-0", tiny_engine(0)) + answer_all("tiny-1", tiny_engine(1))
-    made += [Answer(e.id, "good", WORLD.answer(e, rng)) for e in EXERCISES]
-    return made + [Answer(e.id, "flawed", WORLD.flawed_answer(e, rng)) for e in EXERCISES]
+    good = [Answer(e.id, "good", WORLD.answer(e, rng)) for e in EXERCISES]
+    return good + [Answer(e.id, "flawed", WORLD.flawed_answer(e, rng)) for e in EXERCISES]
 
 
-def test_tasks_to_report_with_the_checker_as_judge(answers: list[Answer], tmp_path: Path) -> None:
+def test_tasks_to_report_with_the_checker_as_judge(tmp_path: Path) -> None:
+    noise = [Answer(e.id, f"tiny-{i}", f"{i} " * (1 + n)) for i in range(2) for n, e in enumerate(EXERCISES)]
+    report_all(good_and_flawed() + noise, tmp_path)
+
+
+@pytest.mark.slow
+def test_tasks_to_report_with_tiny_models_that_answer(tmp_path: Path) -> None:
+    tiny = answer_all("tiny-0", tiny_engine(0)) + answer_all("tiny-1", tiny_engine(1))
+    report_all(good_and_flawed() + tiny, tmp_path)
+
+
+def report_all(answers: list[Answer], tmp_path: Path) -> None:
     tasks, judge = task_set(), RuleJudge(WORLD)
     scores = judge_scores(tasks, answers, judge, tmp_path / "scores.jsonl")
     reports = {m: score_report([v for v in scores if v.model == m], tasks=tasks) for m in ("good", "flawed", "tiny-0")}
@@ -90,10 +100,11 @@ def test_tasks_to_report_with_the_checker_as_judge(answers: list[Answer], tmp_pa
     assert sum(v.usage.get("cost_usd", 0.0) for v in scores + pairs) == 0
 
 
-def test_a_model_that_cannot_judge_leaves_missing_values_and_no_numbers(answers: list[Answer], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_model_that_cannot_judge_leaves_missing_values_and_no_numbers(tmp_path: Path) -> None:
     tasks, judge = task_set(), LlmJudge(tiny_engine(3), max_tokens=8)
     tasks = TaskSet(tasks.tasks[:3])
-    few = [a for a in answers if a.task_id in tasks.by_id and a.model == "good"]
+    few = [a for a in good_and_flawed() if a.task_id in tasks.by_id and a.model == "good"]
     verdicts = judge_scores(tasks, few, judge, tmp_path / "v.jsonl")
     assert {(v.status, v.value) for v in verdicts} == {("unparsed", None)}
     assert all(v.meta["attempts"] == 4 and v.usage["completion_tokens"] > 0 for v in verdicts)
@@ -101,11 +112,10 @@ def test_a_model_that_cannot_judge_leaves_missing_values_and_no_numbers(answers:
     assert (report.wb_score, report.withheld, report.bounds) == (None, True, (-80.0, 100.0))
 
 
-def test_a_prompt_that_exceeds_the_judges_context_is_refused_with_the_reason(
-    answers: list[Answer], tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_a_prompt_that_exceeds_the_judges_context_is_refused_with_the_reason(tmp_path: Path) -> None:
     tasks = TaskSet(task_set().tasks[:1])
-    few = [a for a in answers if a.task_id in tasks.by_id and a.model == "good"]
+    few = [a for a in good_and_flawed() if a.task_id in tasks.by_id and a.model == "good"]
     (verdict,) = judge_scores(tasks, few, LlmJudge(tiny_engine(3, context=256)), tmp_path / "v.jsonl")
     assert (verdict.status, verdict.value) == ("refused", None)
     assert "context" in verdict.parsed["error"]

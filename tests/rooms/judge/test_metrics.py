@@ -60,6 +60,8 @@ def test_unknown_tags_count_as_others_and_are_told() -> None:
     assert groups_of(task) == {"Creative Tasks", "Math & Data Analysis"}
     assert unknown_tags(task) == ("Sports",)
     assert groups_of(make_task(primary_tag="")) == frozenset()
+    report = score_report([make_score("t1", 5.0)], tasks=TaskSet((task,)))
+    assert report.warnings == ("1 tasks have tags outside the twelve, such as 'Sports': they count as Others",)
 
 
 def test_group_values_and_both_macros() -> None:

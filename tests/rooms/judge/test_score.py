@@ -13,7 +13,8 @@ import pytest
 
 from agora.core.errors import AgoraError, ConfigError, DataError, UsageError
 from agora.core.records import Message, Verdict
-from agora.rooms.judge import LlmJudge, TaskSet, judge_pairs, judge_scores, read_verdicts
+from agora.core.tables import write_jsonl
+from agora.rooms.judge import LlmJudge, TaskSet, judge_pairs, judge_scores, read_answers, read_verdicts
 from agora.rooms.judge.verdicts import VerdictFile
 from tests.rooms.judge.counting import CountingJudge, judge_all
 from tests.rooms.judge.support import FunctionEngine, make_answer, make_task, reply
@@ -192,6 +193,18 @@ def test_wrong_answer_files_are_refused_with_the_ids(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no answer to 2: t2 \(m\), t3 \(m\); .*--allow-partial"):
         run(answers()[:2])
     assert len(run(answers()[:2], allow_partial=True)) == 2
+
+
+def test_an_answer_that_is_null_or_no_text_is_read_as_empty(tmp_path: Path) -> None:
+    rows = [{"task_id": f"t{i}", "model": "m", "output": output} for i, output in enumerate(["x", None, 5, ["y"]])]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    given = read_answers(tmp_path / "a.jsonl")
+    assert [a.output for a in given] == ["x", "", "", ""]
+    verdicts = judge_scores(TASKS, given, CountingJudge(tmp_path / "calls.txt"), tmp_path / "v.jsonl")
+    assert [v.value for v in verdicts][1:] == [1.0, 1.0, 1.0]
+    write_jsonl(tmp_path / "b.jsonl", [*rows, {"task_id": 3, "model": "m", "output": "x"}])
+    with pytest.raises(DataError, match=r'b\.jsonl:5: field "task_id"'):
+        read_answers(tmp_path / "b.jsonl")
 
 
 def test_task_sets_refuse_repeated_ids_and_tasks_that_ask_nothing() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agora.rooms.judge.llm import LlmJudge
     from agora.rooms.judge.metrics import Difference, ScoreReport, macro, paired_difference, score_report, wb_scale
     from agora.rooms.judge.reward import BASELINES, Counts, RewardReport, k_sweep, relabel, reward_report
-    from agora.rooms.judge.score import judge_pairs, judge_scores
+    from agora.rooms.judge.score import judge_pairs, judge_scores, read_answers
     from agora.rooms.judge.types import Judge, JudgeSpec, OrderPolicy, Outcome, PairItem, ScoreItem, TaskSet
     from agora.rooms.judge.verdicts import read_verdicts
 
@@ -28,7 +28,7 @@ _HOME = {
     "llm": ("LlmJudge",),
     "metrics": ("Difference", "ScoreReport", "macro", "paired_difference", "score_report", "wb_scale"),
     "reward": ("BASELINES", "Counts", "RewardReport", "k_sweep", "relabel", "reward_report"),
-    "score": ("judge_pairs", "judge_scores"),
+    "score": ("judge_pairs", "judge_scores", "read_answers"),
     "types": ("Judge", "JudgeSpec", "OrderPolicy", "Outcome", "PairItem", "ScoreItem", "TaskSet"),
     "verdicts": ("read_verdicts",),
 }
@@ -62,6 +62,7 @@ __all__ = [
     "open_judge",
     "order_bias",
     "paired_difference",
+    "read_answers",
     "read_judged",
     "read_judged_answers",
     "read_verdicts",

@@ -230,6 +230,7 @@ def _model_json(row: BoardRow, table: JudgeTable) -> dict[str, Any]:
             "n": score.n,
             "num_tasks": score.num_tasks,
             "coverage": score.coverage,
+            "coverage_basis": table.basis,
             "wb_score": score.wb_score if shown else None,
             "wb_score_ci": [_number(score.interval.low), _number(score.interval.high)] if shown else None,
             "se": score.se,

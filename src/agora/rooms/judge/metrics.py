@@ -15,7 +15,7 @@ from typing import NamedTuple
 from agora.core.errors import DataError
 from agora.core.records import Verdict
 from agora.core.stats import Interval, bootstrap_mean, paired_bootstrap, standard_error
-from agora.rooms.judge.types import GROUP_WEIGHTS, GROUP_WEIGHTS_JUNE, GROUPS, TaskSet
+from agora.rooms.judge.types import GROUP_WEIGHTS, GROUP_WEIGHTS_JUNE, GROUPS, TaskSet, unknown_tags
 
 WARN_UNSCORED = 0.02
 WITHHOLD_UNSCORED = 0.05
@@ -129,7 +129,7 @@ def score_report(
         macro_june=macro(means, GROUP_WEIGHTS_JUNE),
         empty=sum(is_empty(v) for v in rows),
         mean_chars=sum(lengths) / len(lengths) if lengths else None,
-        warnings=tuple(_warnings(rows, len(values), total)),
+        warnings=tuple(_warnings(rows, len(values), total, tasks)),
     )
 
 
@@ -186,7 +186,7 @@ def _groups(by_task: Mapping[str, Verdict], tasks: TaskSet) -> dict[str, GroupVa
     }
 
 
-def _warnings(rows: Sequence[Verdict], n: int, total: int) -> Iterator[str]:
+def _warnings(rows: Sequence[Verdict], n: int, total: int, tasks: TaskSet | None) -> Iterator[str]:
     unscored = total - n
     if total and unscored / total > WARN_UNSCORED:
         yield f"{unscored} of {total:,} tasks have no score ({100 * unscored / total:.1f} %)"
@@ -197,6 +197,10 @@ def _warnings(rows: Sequence[Verdict], n: int, total: int) -> Iterator[str]:
             yield f"{count} of {len(rows):,} answers are the same text: it answers no task, it may speak to the judge"
     if rows[0].model and rows[0].model in rows[0].judge:
         yield "the judge is the judged model: a judge may prefer its own words"
+    strange = [task for task in tasks or () if unknown_tags(task)]
+    if strange:
+        first = unknown_tags(strange[0])[0]
+        yield f"{len(strange)} tasks have tags outside the twelve, such as {first!r}: they count as Others"
 
 
 @dataclass(frozen=True, slots=True)

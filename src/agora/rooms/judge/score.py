@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from agora.core.errors import AgoraError, UsageError
+from agora.core.errors import AgoraError, DataError, UsageError
 from agora.core.records import Answer, Task, Verdict
+from agora.core.schemas import from_row
+from agora.core.tables import read_rows
 from agora.rooms.judge.types import Item, Judge, Kind, OrderPolicy, PairItem, ScoreItem, TaskSet
 from agora.rooms.judge.verdicts import VerdictFile, call_key, make_verdict, verdict_for, verdict_id, without_call
 
@@ -87,6 +89,22 @@ def judge_pairs(
         for shown in policy.orders(answer.task_id, answer.model, seed=seed)
     ]
     return _judge("pair", items, judge, judge.compare, run_file, retry)
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """Read ``answer/1`` rows; an output that is null or no text is an empty answer, which is judged as one.
+
+    Raises:
+        DataError: a row that is no answer; names file and line.
+    """
+    answers = []
+    for line, row in read_rows(path):
+        output = row.get("output")
+        try:
+            answers.append(from_row(Answer, {**row, "output": output if isinstance(output, str) else ""}))
+        except DataError as err:
+            raise DataError(err.what, where=f"{path}:{line}", hint=err.hint) from None
+    return answers
 
 
 def check_answers(
