@@ -188,16 +188,19 @@ def _words_between(answer: str, args: Sequence[str], exercise: Exercise) -> bool
 
 
 def _stays_on_topic(answer: str, args: Sequence[str], exercise: Exercise) -> bool:
-    """Every word is in the instruction, the reference or the function words; the length is near the reference's."""
+    """No more sentences than the reference, of about its length, and no word that brings in something new.
+
+    A new word may only stand in place of a missing one, so that a wrong answer can still be in good form.
+    """
     words = words_of(answer)
     expected = words_of(exercise.reference)
-    known = FUNCTION_WORDS.union(expected, words_of(exercise.instruction))
-    parts = sentences_of(answer)
+    given = FUNCTION_WORDS.union(words_of(exercise.instruction))
+    missing = set(expected) - given - set(words)
+    new = [word for word in words if word not in given and word not in expected]
     return (
-        bool(words)
-        and len(words) <= 2 * len(expected) + 6
-        and len(parts) <= len(sentences_of(exercise.reference))
-        and all(word in known for word in words)
+        0 < len(words) <= 2 * len(expected) + 6
+        and len(sentences_of(answer)) <= len(sentences_of(exercise.reference))
+        and len(new) <= len(missing)
         and re.search(r"[^\x20-\x7e\n]", answer) is None
     )
 

@@ -85,9 +85,11 @@ def _drill(world: World, family: Family, wording: str, rng: random.Random) -> tu
         template = next(template for template in family.templates if template.suits(slots))
         task = family.solve(world.facts, {name: slots[name] for name in template.slots} | template.fixed)
         if task is not None:
-            line = wording.format(**slots, answer=task.answers(rng), short=task.short)
+            answer = task.answers(rng)
+            line = wording.format(**slots, answer=answer, short=task.short)
             # code keeps its own case
-            return (line if family.category == "Coding & Debugging" else capitalized(line)), task.short
+            text = line if family.category == "Coding & Debugging" else capitalized(line)
+            return text, task.short if task.short in text else answer
 
 
 def _question(world: World, family: Family, style: str, n: int, rng: random.Random) -> tuple[str, str]:

@@ -146,6 +146,7 @@ def _solve_card(facts: Facts, slots: Slots) -> Task | None:
             essential(f"Is the card signed by {sender}?", "mentions", sender),
             nice(f"Does it open with Dear {name}?", "starts_with", f"dear {name}"),
             KNOWN_WORDS,
+            NO_REPEATS,
             nice("Is the card short, 8 to 30 words?", "words_between", "8", "30"),
         ),
         occasion,

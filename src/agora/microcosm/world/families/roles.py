@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from agora.microcosm.world.facts import NUM_COUNTRIES, Facts
-from agora.microcosm.world.families.base import KNOWN_WORDS, Family, Task, essential, nice, other_than
+from agora.microcosm.world.families.base import KNOWN_WORDS, NO_REPEATS, Family, Task, essential, nice, other_than
 from agora.microcosm.world.grammar import (
     NUMBER_WORDS,
     capitalized,
@@ -68,6 +68,7 @@ def _solve_role(facts: Facts, slots: Slots) -> Task | None:
             nice(f"Does it fit {slots['job']}: the {job.place} or {job.ware}?", "mentions_any", job.place, job.ware),
             nice("Is the answer between 5 and 25 words long?", "words_between", "5", "25"),
             KNOWN_WORDS,
+            NO_REPEATS,
         ),
         hello,
     )
@@ -107,6 +108,7 @@ def _solve_animal(facts: Facts, slots: Slots) -> Task | None:
             nice(f"Does it speak to {name} as I?", "mentions", name, "I"),
             nice("Is the answer between 6 and 30 words long?", "words_between", "6", "30"),
             KNOWN_WORDS,
+            NO_REPEATS,
         ),
         animal.home,
     )
@@ -211,7 +213,7 @@ def _solve_ideas(facts: Facts, slots: Slots) -> Task | None:
             ),
             essential("Does it leave out ideas that suit other days only?", "omits", *bad),
             nice(f"Does it speak of {name}?", "mentions", name),
-            nice("Is it a full sentence?", "full_sentence"),
+            nice("Is it one full sentence?", "sentences", "1"),
             KNOWN_WORDS,
         ),
         occasion,
