@@ -218,16 +218,18 @@ class _Decompressed(io.RawIOBase):
         if self._part.eof:
             block = self._part.unused_data
             self._part, self._fresh = self._new_part(), True
-        while not block:
+        while not (block := self._without_padding(block)):
             block = self._source.read(1 << 14)  # small, since a hostile block may expand ten thousandfold
             if not block and not self._fresh:
                 raise self._damaged("cut off")
             if not block:
                 return b""
-            if self._gzipped and self._fresh:
-                block = block.lstrip(b"\0")  # tapes pad with zeros between members
         self._fresh = False
         return block
+
+    def _without_padding(self, block: bytes) -> bytes:
+        """Tapes pad with zeros between gzip members."""
+        return block.lstrip(b"\0") if self._gzipped and self._fresh else block
 
     def _damaged(self, how: str) -> DataError:
         return DataError(f"the compressed data is {how}", where=str(self._path), hint="copy or download the file again")

@@ -25,9 +25,9 @@ _HARMLESS = re.compile(
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@?#]+@")
-_SETTING = re.compile(
-    r"(--?(?P<option>[A-Za-z][\w-]*)(?:=|\s+)|(?<![\w.-])(?P<name>[A-Za-z][\w.-]*)=)(?P<value>[^\s&]+)"
-)
+_VALUE = r"(?:'[^']*'|\"[^\"]*\"|[^\s&]+)"
+_ASSIGNED = re.compile(rf"((?<![\w.])(?P<name>[A-Za-z][\w.-]*)=){_VALUE}")  # name=VALUE, also in a URL's query
+_OPTION = re.compile(rf"(--?(?P<name>[A-Za-z][\w-]*)\s+)(?!-){_VALUE}")  # --name VALUE
 _SHAPES = re.compile(
     r"\b(?:[srp]k-[\w-]{16,}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|AKIA[0-9A-Z]{16}"
     r"|xox[abpr]-[\w-]{10,}|AIza[\w-]{30,})|(?<=[Bb]earer )[\w.~+/=-]{8,}"
@@ -69,15 +69,12 @@ def _redact_text(text: str, known: tuple[str, ...]) -> str:
     for secret in known:
         text = text.replace(secret, REDACTED)
     text = _USERINFO.sub(rf"\1{REDACTED}@", text)
-    text = _SETTING.sub(_redact_setting, text)
+    text = _OPTION.sub(_redact_setting, _ASSIGNED.sub(_redact_setting, text))
     return _SHAPES.sub(REDACTED, text)
 
 
 def _redact_setting(found: re.Match[str]) -> str:
-    name = found["option"] or found["name"]
-    if not is_secret_key(name):
-        return found[0]
-    return found[1] + REDACTED
+    return found[1] + REDACTED if is_secret_key(found["name"]) else found[0]
 
 
 def _environment_secrets() -> tuple[str, ...]:

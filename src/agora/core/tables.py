@@ -22,6 +22,7 @@ __all__ = [
     "JsonlWriter",
     "Rejects",
     "Row",
+    "find_slices",
     "read_json",
     "read_records",
     "read_rows",
@@ -67,7 +68,7 @@ def _records(path: Path, record_type: type[T], rejects: Rejects | None) -> Itera
             where = f"{path}:{line}"
             if rejects is None:
                 raise DataError(err.what, where=where, hint=err.hint) from None
-            rejects.add(where, f"not a {record_type.SCHEMA} row", data, detail=err.what)  # type: ignore[attr-defined]
+            rejects.add(where, f"does not fit {record_type.SCHEMA}", data, detail=err.what)  # type: ignore[attr-defined]
 
 
 def _rows(path: Path, rejects: Rejects | None) -> Iterator[Row]:
