@@ -12,7 +12,8 @@ from .strategies import JSON_VALUES
 
 SECRET = """key token api_key apiKey APIKEY OPENAI_API_KEY OPENAI_API_KEY_2 X-API-Key hf_token hfToken password passwd
 db_password client_secret secretAccessKey Authorization credentials cookie api_keys access_tokens auth.token"""
-HARMLESS = """max_tokens n_tokens batch_tokens tokens keys tokenizer eos_token pad_token stop_token sort_key group_key keyword
+HARMLESS = """max_tokens
+n_tokens batch_tokens tokens keys tokenizer eos_token pad_token stop_token sort_key group_key keyword
 monkey token_budget key_name model secretary 123"""
 
 

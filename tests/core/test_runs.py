@@ -109,7 +109,7 @@ def test_ctrl_c_marks_the_run_interrupted(tmp_path: Path) -> None:
     [
         ({"seed": 2}, "seed: 1 -> 2"),
         ({"config": CONFIG | {"max_tokens": 512}}, "max_tokens: 256 -> 512"),
-        ({"config": CONFIG | {"train": {"lr": 0.2, "layers": [3]}}}, "train.lr: 0.1 -> 0.2, train.layers: [1,2] -> [3]"),
+        ({"config": CONFIG | {"train": {"lr": 0.2, "layers": []}}}, "train.lr: 0.1 -> 0.2, train.layers: [1,2] -> []"),
         ({"config": CONFIG | {"extra": "x"}}, 'extra: null -> "x"'),
         ({"config": {k: v for k, v in CONFIG.items() if k != "model"}}, 'model: "microcosm:base" -> null'),
         ({"command": "agora judge x.jsonl"}, 'command: "agora loop" -> "agora judge"'),

@@ -55,22 +55,19 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[Place, int]]:
     Raises:
         ConfigError: not YAML, or a key is given twice; says the line.
     """
-    loader = _Loader(text)
+    lines: dict[Place, int] = {}
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
-        lines: dict[Place, int] = {}
-        if node is None:
-            return None, lines
-        _note_lines(node, (), lines, where)
-        return loader.construct_document(node), lines
+        if node is not None:
+            _note_lines(node, (), lines, where)
+        return (None if node is None else loader.construct_document(node)), lines
     except yaml.MarkedYAMLError as err:
         mark = err.problem_mark or err.context_mark
         line = f"{where}:{mark.line + 1}" if mark else where
         raise ConfigError(f"not valid YAML ({err.problem or err.context})", where=line) from None
     except (yaml.YAMLError, ValueError, RecursionError) as err:
         raise ConfigError(f"not valid YAML ({' '.join(str(err).split())})", where=where) from None
-    finally:
-        loader.dispose()
 
 
 def _note_lines(node: yaml.Node, place: Place, lines: dict[Place, int], where: str) -> None:
