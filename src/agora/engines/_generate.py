@@ -164,7 +164,7 @@ class SlotLoop:
         size = round_up(size, 4)
         self.slots: list[Row | None] = [None] * size
         need = max((r.need for r in rows), default=1)
-        self.cache = SlotCache(size, need, device=net.device, dtype=net.dtype)
+        self.cache = net.new_cache(size, need)
         self.at_R = np.zeros(size, dtype=np.int64)  # where the newest token of each row goes
         self.live_R = np.zeros(size, dtype=np.int64)
         self.count_R = np.zeros(size, dtype=np.uint64)  # tokens drawn so far

@@ -42,6 +42,12 @@ class Net:
             self.plain_head = self._check_head()
             self.ragged = _attends_to_everything(self.config) and self._check_ragged()
 
+    def new_cache(self, rows: int, capacity: int) -> SlotCache:
+        """An empty cache for ragged rows."""
+        heads = int(getattr(self.config, "num_attention_heads", 1) or 1)
+        groups = heads // int(getattr(self.config, "num_key_value_heads", heads) or heads)
+        return SlotCache(rows, capacity, device=self.device, dtype=self.dtype, queries_per_head=groups)
+
     @property
     def body(self) -> Any:
         """The model without its vocabulary projection."""
@@ -99,7 +105,7 @@ class Net:
 
         prompts = [self._probe_ids(1, n)[0].tolist() for n in (3, 19)]
         try:
-            cache = SlotCache(_MIN_ROWS, 32, device=self.device, dtype=self.dtype)
+            cache = self.new_cache(_MIN_ROWS, 32)
             first = prefill(self, cache, prompts, [2, 0])
             at = torch.tensor([19, 0, 3, 0], device=self.device)
             step = torch.tensor([[5], [0], [7], [0]], device=self.device)

@@ -25,16 +25,30 @@ def round_up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
+def attended(n: int, *, queries: int) -> int:
+    """How many slots to attend over so that the sum over them is taken in the same order whatever else is attended.
+
+    The kernel works through blocks of 512; MKL halves a matrix product over 193..383 of them at a point that depends on
+    the number, so for four query rows or more the last block skips from 192 to 384.
+    """
+    n = round_up(n, BLOCK)
+    rest = n % 512
+    return n + 384 - rest if queries >= 4 and 192 < rest < 384 else n
+
+
 class SlotCache(Cache):
     """Keys and values of ``rows`` sequences, written in place at each row's own position.
 
     Call :meth:`aim` before each forward pass; the model then writes and reads through :meth:`update`.
     """
 
-    def __init__(self, rows: int, capacity: int, *, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, rows: int, capacity: int, *, device: torch.device, dtype: torch.dtype, queries_per_head: int = 1
+    ) -> None:
         super().__init__(layers=[])
         self.rows = rows
-        self.capacity = round_up(capacity, BLOCK)
+        self.capacity = attended(capacity, queries=queries_per_head)
+        self._queries_per_head = queries_per_head
         self.mask_RC = torch.full((rows, self.capacity), float("-inf"), device=device, dtype=dtype)
         self._tensors: list[tuple[Tensor, Tensor]] = []
         self._slots: Tensor | None = None
@@ -50,7 +64,7 @@ class SlotCache(Cache):
             length: tokens to attend over, at least the largest position plus one; rounded up.
             slots: the rows written, None for all of them (then ``Q`` is 1).
         """
-        self._length = round_up(length, BLOCK)
+        self._length = attended(length, queries=self._queries_per_head * position_NQ.shape[1])
         self.grow(self._length)
         self._slots, self._position_NQ = slots, position_NQ
         self._flat.clear()
