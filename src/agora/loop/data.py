@@ -1,4 +1,4 @@
-"""From an empty user turn to training samples: draw, curate, answer, with every removed row kept and its reason counted."""
+"""From an empty user turn to training samples: draw, curate, answer; removed rows stay, with their reason counted."""
 
 from __future__ import annotations
 

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agora.core.records import Answer, PreferencePair, Sample, Task
+from agora.core.records import Answer, PreferencePair, Task
 from agora.core.runs import RunDir
 from agora.core.tables import read_records, write_jsonl
-from agora.curate.funnel import Funnel
 from agora.loop import answers, data, judging, logs, models, pairs, tasks
 from agora.loop.judging import ModelResult
 from agora.loop.settings import LoopConfig
@@ -78,7 +77,7 @@ def close_loop(
     judged = judging.judge_all(run, config, benchmark, MODELS)
     report = write_report(run, config, judged, benchmark=benchmark, mined=mined, samples=samples, funnel=funnel)
     return LoopResult(
-        report, sum(run.seconds.values()), judged.models, funnel.to_json(), tuple(asdict(d) for d in judged.differences)
+        report, sum(run.seconds.values()), judged.models, funnel.summary(), tuple(asdict(d) for d in judged.differences)
     )
 
 
@@ -89,8 +88,3 @@ def _stage(run: RunDir, name: str, record_type: type[Any], make: Callable[[], li
         with run.stage(name):
             write_jsonl(path, make())
     return list(read_records(path, record_type)) if path.stat().st_size else []
-
-
-def instruction_of(sample: Sample) -> str:
-    """The text that identifies a sample in the report."""
-    return sample.instruction

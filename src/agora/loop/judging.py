@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,9 +110,12 @@ def judge_all(run: RunDir, config: LoopConfig, benchmark: Sequence[Task], names:
     return Judged(judge.name, results, differences, dict(scores), answers)
 
 
-def _correct(verdicts: Any) -> float | None:
-    flags = [bool(v.parsed["correct"]) for v in verdicts if v.status == "ok" and "correct" in v.parsed]
-    return sum(flags) / len(flags) if flags else None
+def _correct(verdicts: Iterable[Verdict]) -> float | None:
+    """Share of correct answers where the judge knows it; an empty answer, which no judge is asked about, is wrong."""
+    rows = [v for v in verdicts if v.status == "ok"]
+    if not any("correct" in v.parsed for v in rows):
+        return None
+    return sum(bool(v.parsed.get("correct")) for v in rows) / len(rows)
 
 
 def _measures(result: ModelResult) -> list[Measure]:

@@ -1,8 +1,9 @@
-"""The user's own conversations: imported with a reject file, mined for tasks, kept out of training where they are tasks."""
+"""The user's own conversations: imported with a reject file, mined for tasks; those tasks stay out of training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from agora.core.records import Conversation, Message, Sample, stable_id
@@ -63,7 +64,7 @@ def logged_samples(logs: Logs, limit: int) -> list[Sample]:
 
 
 def _first_exchange(path: tuple[Message, ...]) -> tuple[Message, Message] | None:
-    for first, second in zip(path, path[1:], strict=False):
+    for first, second in pairwise(path):
         if first.role == "user" and second.role == "assistant" and first.content.strip() and second.content.strip():
             return Message("user", first.content, id="0"), Message("assistant", second.content, id="1", parent="0")
     return None

@@ -108,9 +108,12 @@ def _load(uri: str) -> tuple[Any, Any]:
     if parsed.scheme not in ("microcosm", "hf"):
         raise UsageError(f"{uri} cannot be trained: it is not loaded in process", hint="use microcosm:base or hf:PATH")
     path = microcosm_folder(parsed.name) if parsed.scheme == "microcosm" else parsed.name
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # the loop shows its own
+    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device), AutoTokenizer.from_pretrained(path)
+    return model.to(device=device), AutoTokenizer.from_pretrained(path)
 
 
 def _remove(folder: Path) -> None:

@@ -82,21 +82,29 @@ def _scores(report: Report, judged: Judged, benchmark: Sequence[Task]) -> None:
     )
     groups = sorted({name for model in judged.models for name in model.score.groups})
     report.table(
-        ["model", "what it is", "tasks judged", "WB-Score", *groups, "correct", "mean characters"],
+        ["model", "what it is", "tasks judged", "WB-Score", "correct", "mean characters"],
         [
             [
                 m.name,
                 _ROLE.get(m.name, ""),
                 m.score.n,
                 m.score.interval if m.score.n else None,
-                *(m.score.groups[g].value if g in m.score.groups else None for g in groups),
                 m.correct,
                 m.score.mean_chars,
             ]
             for m in judged.models
         ],
-        caption="WB-Score by model and group of tasks (points)",
+        caption="WB-Score by model (points)",
         formats={"correct": ".1%", "mean characters": ".0f"},
+    )
+    report.table(
+        ["model", *groups, "macro"],
+        [
+            [m.name, *(m.score.groups[g].value if g in m.score.groups else None for g in groups), m.score.macro]
+            for m in judged.models
+        ],
+        caption="WB-Score by group of tasks (points)",
+        note="Macro weighs the groups as WildBench does: creative 0.5, planning 1.25, math 1, information 0.75, coding 1.25.",
     )
     rows = [
         {"model": m.name, "group": g, "score": m.score.groups[g].value}
@@ -106,7 +114,7 @@ def _scores(report: Report, judged: Judged, benchmark: Sequence[Task]) -> None:
     ]
     if rows:
         chart = (
-            alt.Chart(alt.Data(values=rows))
+            alt.Chart(alt.InlineData(rows))
             .mark_point(filled=True, size=90)
             .encode(
                 x=alt.X("score:Q", title="WB-Score"),
@@ -201,9 +209,12 @@ def _training(report: Report, run: RunDir) -> None:
         values = [{"step": row["step"], "loss": row["loss"]} for row in log["log"]]
         first, last = values[0]["loss"], values[-1]["loss"]
         chart = (
-            alt.Chart(alt.Data(values=values))
+            alt.Chart(alt.InlineData(values))
             .mark_line()
-            .encode(x=alt.X("step:Q", title="step"), y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False)))
+            .encode(
+                x=alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, format="d")),
+                y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False)),
+            )
             .properties(height=160)
         )
         report.chart(chart, caption=f"Loss of {name}", alt=f"Loss of {name} goes from {first:.2f} to {last:.2f}.")

@@ -68,16 +68,16 @@ def measure_card(
     }
     for name in ("base", "chat"):
         started = time.monotonic()
-        with_engine = open_engine(f"hf:{models / name}")
+        engine = open_engine(f"hf:{models / name}")
         load_s = time.monotonic() - started
         card["models"][name] = {
             "load_seconds": round(load_s, 2),
-            "tokens_per_second_batch_32": round(_speed(with_engine)),
-            "held_out": _accuracy(with_engine, tasks),
+            "tokens_per_second_batch_32": round(_speed(engine)),
+            "held_out": _accuracy(engine, tasks),
         }
         if name == "chat":
-            card["models"][name]["drawn_from_prefix"] = _draw(with_engine, world, n_drawn, seed)
-        with_engine.close()
+            card["models"][name]["drawn_from_prefix"] = _draw(engine, models, world, n_drawn, seed)
+        engine.close()
     return card
 
 
@@ -95,19 +95,19 @@ def _accuracy(engine: Engine, tasks: Sequence[Exercise]) -> dict[str, Any]:
     return table
 
 
-def _draw(engine: Engine, world: World, n: int, seed: int) -> dict[str, Any]:
+def _draw(engine: Engine, models: Path, world: World, n: int, seed: int) -> dict[str, Any]:
     """What ``chat`` writes when given nothing but the opening of a user turn."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(MODELS / "chat")
-    prefix = (tokenizer.convert_tokens_to_ids("<|user|>"),)
+    tokenizer = AutoTokenizer.from_pretrained(models / "chat")
+    prefix = tuple(tokenizer.encode("<|user|>", add_special_tokens=False))
     requests = (
         CompleteRequest(
             str(i), prompt_ids=prefix, sampling=Sampling(temperature=1.0, max_tokens=128, seed=seed * 1_000_003 + i)
         )
         for i in range(n)
     )
-    drawn = [g for g in engine.complete(requests)]
+    drawn = list(engine.complete(requests))
     texts = [g.text.strip() for g in sorted(drawn, key=lambda g: int(g.id))]
     recognized = [world.recognize(text) for text in texts]
     valid = [r for r in recognized if r is not None]

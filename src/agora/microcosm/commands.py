@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,20 +16,26 @@ app = typer.Typer(help="The embedded world whose truth is known, and its two sma
 def build(
     out: Annotated[Path | None, typer.Option(help="Folder for base/ and chat/; default: the package's own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of data order and initial weights.")] = 0,
-    base_tokens: Annotated[int, typer.Option(min=1, help="Training tokens of base.")] = 0,
-    chat_tokens: Annotated[int, typer.Option(min=1, help="Training tokens of chat.")] = 0,
+    scale: Annotated[float, typer.Option(min=0.001, help="Share of the usual training tokens.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as one JSON object.")] = False,
 ) -> None:
     """Train base and chat from the seed, then measure their card. Uses a GPU where there is one."""
+    from dataclasses import replace
+
     from agora.core.progress import progress
     from agora.core.tables import write_json
     from agora.microcosm.build import BuildConfig, build_models, describe
     from agora.microcosm.card import MODELS, measure_card
 
-    given = {k: v for k, v in {"base_tokens": base_tokens, "chat_tokens": chat_tokens}.items() if v}
-    config = BuildConfig(seed=seed, **given)
+    usual = BuildConfig(seed=seed)
+    config = replace(
+        usual,
+        shared_tokens=round(usual.shared_tokens * scale),
+        base_tokens=round(usual.base_tokens * scale),
+        chat_tokens=round(usual.chat_tokens * scale),
+    )
     folder = out or MODELS
-    total = config.base_tokens + config.chat_tokens
+    total = config.shared_tokens + config.base_tokens + config.chat_tokens
     with progress(total, "training base and chat", unit="token") as bar:
         seconds = build_models(folder, config, on_progress=lambda name, step: bar.advance(step.tokens))
     card = measure_card(models=folder, build={"config": describe(config), "seconds": seconds})
@@ -88,10 +95,11 @@ def sample(
     from agora.core.errors import UsageError
     from agora.microcosm.world import World
 
-    makers = {"exercises": World().exercises, "documents": World().documents}
-    if what not in makers:
+    if what not in ("exercises", "documents"):
         raise UsageError(f"nothing called {what!r} to sample", hint="say exercises or documents")
-    items = [asdict(item) for item in makers[what](random.Random(seed), limit)]
+    world, rng = World(), random.Random(seed)
+    drawn = world.exercises(rng, limit) if what == "exercises" else world.documents(rng, limit)
+    items = [asdict(item) for item in drawn]
     if as_json:
         typer.echo(json.dumps({what: items}))
         return
@@ -103,8 +111,8 @@ def sample(
         typer.echo("".join(f"     - {check['question']}\n" for check in item["checklist"]))
 
 
-def _cell(share: dict[str, object] | None) -> str:
+def _cell(share: Mapping[str, Any] | None) -> str:
     if not share or share["share"] is None:
         return "-"
-    low, high = share["ci"]  # type: ignore[misc]
+    low, high = share["ci"]
     return f"{share['share']:.1%} [{low:.1%}, {high:.1%}]"

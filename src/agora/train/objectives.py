@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Objective(Protocol):
     """A training objective over groups of rows."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the objective is called in logs and checkpoints."""
 
     def normalizer(self, groups: Sequence[Group]) -> float:
         """What the summed loss of a whole step is divided by; positive."""
