@@ -104,7 +104,7 @@ def _scores(report: Report, judged: Judged, benchmark: Sequence[Task]) -> None:
             for m in judged.models
         ],
         caption="WB-Score by group of tasks (points)",
-        note="Macro weighs the groups as WildBench does: creative 0.5, planning 1.25, math 1, information 0.75, coding 1.25.",
+        note="Macro weighs as WildBench: creative 0.5, planning 1.25, math 1, information 0.75, coding 1.25.",
     )
     rows = [
         {"model": m.name, "group": g, "score": m.score.groups[g].value}
