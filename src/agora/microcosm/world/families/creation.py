@@ -6,6 +6,7 @@ import random
 
 from agora.microcosm.world.facts import Facts
 from agora.microcosm.world.families.base import (
+    FULL_SENTENCE,
     KNOWN_WORDS,
     NO_REPEATS,
     WELL_FORMED,
@@ -146,8 +147,8 @@ def _solve_card(facts: Facts, slots: Slots) -> Task | None:
             essential(f"Is the card signed by {sender}?", "mentions", sender),
             nice(f"Does it open with Dear {name}?", "starts_with", f"dear {name}"),
             KNOWN_WORDS,
-            NO_REPEATS,
-            nice("Is the card short, 8 to 30 words?", "words_between", "8", "30"),
+            FULL_SENTENCE,
+            nice("Is the card short, 8 to 21 words?", "words_between", "8", "21"),
         ),
         occasion,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from agora.microcosm.world.facts import NUM_COUNTRIES, Facts
-from agora.microcosm.world.families.base import KNOWN_WORDS, NO_REPEATS, Family, Task, essential, nice, other_than
+from agora.microcosm.world.families.base import FULL_SENTENCE, KNOWN_WORDS, Family, Task, essential, nice, other_than
 from agora.microcosm.world.grammar import (
     NUMBER_WORDS,
     capitalized,
@@ -66,9 +66,9 @@ def _solve_role(facts: Facts, slots: Slots) -> Task | None:
             essential(f"Does it greet with {hello}, as people in {country.name} do?", "names_only", "greeting", hello),
             essential(f"Does it speak to {name}?", "mentions", name),
             nice(f"Does it fit {slots['job']}: the {job.place} or {job.ware}?", "mentions_any", job.place, job.ware),
-            nice("Is the answer between 5 and 25 words long?", "words_between", "5", "25"),
+            nice("Is the answer between 5 and 20 words long?", "words_between", "5", "20"),
             KNOWN_WORDS,
-            NO_REPEATS,
+            FULL_SENTENCE,
         ),
         hello,
     )
@@ -106,9 +106,9 @@ def _solve_animal(facts: Facts, slots: Slots) -> Task | None:
             ),
             essential(f"Does it say that it eats {animal.food}?", "mentions", animal.food),
             nice(f"Does it speak to {name} as I?", "mentions", name, "I"),
-            nice("Is the answer between 6 and 30 words long?", "words_between", "6", "30"),
+            nice("Is the answer between 6 and 24 words long?", "words_between", "6", "24"),
             KNOWN_WORDS,
-            NO_REPEATS,
+            FULL_SENTENCE,
         ),
         animal.home,
     )
