@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from agora.core.errors import DataError, UsageError
 from agora.core.tables import read_rows
 from agora.curate.duplicates import OnlineDuplicates, candidate_pairs, mark_duplicates, similar_pairs
-from agora.curate.minhash import _shingle_lists
 from agora.curate.text import normalize, shingles
 
 BASE = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
@@ -159,8 +158,3 @@ def test_online_equals_batch_in_order_of_arrival(contents: list[str], threshold:
             assert (match.id, match.exact) == (mark.keeper, mark.kind == "exact")
             assert match.similarity == pytest.approx(1 - mark.distance)
     assert len(online) == sum(m.kept for m in marks)
-
-
-@given(st.lists(st.text(), min_size=8, max_size=12) | st.lists(st.text(min_size=5), min_size=8, max_size=12))
-def test_fast_shingles_equal_the_plain_ones(contents: list[str]) -> None:
-    assert _shingle_lists(contents) == [shingles(t) for t in contents]

@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from agora.core.errors import DataError, UsageError
-from agora.curate.minhash import BANDS, ShingleSets, Signatures, signatures
+from agora.curate.minhash import BANDS, ROWS_PER_BAND, ShingleSets, band_slices, promising, signatures
 from agora.curate.text import normalize
 
 if TYPE_CHECKING:
@@ -113,14 +113,14 @@ def _row_order(rows: Sequence[tuple[str, str]], texts: Sequence[str], priority: 
 
 
 def _alike(
-    text: int, others: Collection[int], sets: ShingleSets, index: Signatures, threshold: float
+    text: int, others: Collection[int], sets: ShingleSets, low: np.ndarray, threshold: float
 ) -> Iterator[tuple[int, float]]:
     """Those of ``others`` within the threshold of ``text``, ascending, with their similarity."""
     import numpy as np
 
     if others:
         candidates = np.fromiter(others, dtype=np.int64, count=len(others))
-        for other in index.promising(text, candidates, threshold).tolist():
+        for other in promising(low, text, candidates, threshold).tolist():
             similarity = sets.jaccard(text, other, threshold)
             if similarity >= threshold:
                 yield other, similarity
@@ -132,11 +132,11 @@ class _Clusters:
     def __init__(self, texts: Sequence[str], threshold: float) -> None:
         self._threshold = threshold
         self._sets = ShingleSets(texts)
-        self._signatures = signatures(texts)
+        keys, self._low = signatures(texts)
         self._parent = list(range(len(texts)))
         self.keeper = list(range(len(texts)))
         self.similarity = [1.0] * len(texts)
-        groups = _shared_keys(self._signatures.keys)
+        groups = _shared_keys(keys)
         self._keep_or_drop(groups)
         self._join_dropped(groups)
 
@@ -152,7 +152,7 @@ class _Clusters:
         self._parent[high] = low
 
     def _alike(self, text: int, others: Collection[int]) -> Iterator[tuple[int, float]]:
-        return _alike(text, others, self._sets, self._signatures, self._threshold)
+        return _alike(text, others, self._sets, self._low, self._threshold)
 
     def _keep_or_drop(self, groups: np.ndarray) -> None:
         """Greedy in order: a text within the threshold of kept ones goes to the nearest of them."""
@@ -254,13 +254,15 @@ class OnlineDuplicates:
     """
 
     def __init__(self, threshold: float = 0.6) -> None:
+        import numpy as np
+
         _check_threshold(threshold)
         self._threshold = threshold
         self._sets = ShingleSets()
         self._ids: list[str] = []
         self._by_text: dict[str, str] = {}
-        self._signatures = signatures([""])  # grows; rows beyond the kept texts are spare
-        self._kept_in: defaultdict[int, list[int]] = defaultdict(list)
+        self._low = np.empty((64, BANDS * ROWS_PER_BAND), dtype=np.uint8)  # grows; one row per kept text
+        self._kept_in: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -271,16 +273,23 @@ class OnlineDuplicates:
         if text in self._by_text:
             return Match(self._by_text[text], 1.0, True)
         index = self._sets.append(text)
-        self._signatures = self._signatures.put(index, signatures([text]))
-        keys = self._signatures.keys[index].tolist()
-        met = {c for key in keys for c in self._kept_in.get(key, ())}
-        found = list(_alike(index, met, self._sets, self._signatures, self._threshold))
+        bands, low = band_slices(text)
+        self._put_low(index, low)
+        met = {c for kept, key in zip(self._kept_in, bands, strict=True) for c in kept.get(key, ())}
+        found = list(_alike(index, met, self._sets, self._low, self._threshold))
         if found:
             self._sets.pop()
             other, similarity = max(found, key=lambda f: (f[1], -f[0]))
             return Match(self._ids[other], similarity, False)
         self._ids.append(id)
         self._by_text[text] = id
-        for key in keys:
-            self._kept_in[key].append(index)
+        for kept, key in zip(self._kept_in, bands, strict=True):
+            kept.setdefault(key, []).append(index)
         return None
+
+    def _put_low(self, index: int, low: bytes) -> None:
+        import numpy as np
+
+        if index == len(self._low):
+            self._low = np.concatenate([self._low, np.empty_like(self._low)])
+        self._low[index] = np.frombuffer(low, dtype=np.uint8)

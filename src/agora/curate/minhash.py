@@ -6,17 +6,19 @@ probability 1 - (1 - s^4)^32: 0.87 at 0.5, 0.988 at 0.6, 0.9998 at 0.7.
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from sys import byteorder
+from typing import TYPE_CHECKING, NamedTuple
 
-from agora.curate.text import SHINGLE_CHARS, shingles
+from agora.curate.text import shingles
 
 if TYPE_CHECKING:
     import numpy as np
 
 BANDS, ROWS_PER_BAND, SEED = 32, 4, 42
-_CHUNK_TEXTS = 256  # shingles of one chunk fit the cache: twice as fast as 8,192 at a time
+_CHUNK_TEXTS = 1024
 _CACHED_SETS = 10_000
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 # An estimate from 128 permutations has a standard error of at most 0.045: 4.5 of them lie between a pair at the
@@ -30,23 +32,6 @@ class Signatures(NamedTuple):
     keys: np.ndarray
     low: np.ndarray
 
-    def promising(self, text: int, others: np.ndarray, threshold: float) -> np.ndarray:
-        """Those of ``others`` whose estimated similarity to ``text`` does not rule the threshold out, ascending."""
-        import numpy as np
-
-        share = (self.low[others] == self.low[text]).mean(axis=1)
-        return np.sort(others[share >= threshold - _MARGIN])
-
-    def put(self, row: int, other: Signatures) -> Signatures:
-        """With the first row of ``other`` in place of ``row``; room doubles when there is none."""
-        import numpy as np
-
-        grown = self
-        if row >= len(self.low):
-            grown = Signatures(*(np.concatenate([part, np.zeros_like(part)]) for part in self))
-        grown.keys[row], grown.low[row] = other.keys[0], other.low[0]
-        return grown
-
 
 def signatures(texts: Sequence[str]) -> Signatures:
     """The signatures of normalized texts."""
@@ -55,36 +40,41 @@ def signatures(texts: Sequence[str]) -> Signatures:
     keys = np.empty((len(texts), BANDS), dtype=np.uint64)
     low = np.empty((len(texts), BANDS * ROWS_PER_BAND), dtype=np.uint8)
     for start in range(0, len(texts), _CHUNK_TEXTS):
-        minima = _minima(texts[start : start + _CHUNK_TEXTS])
+        minima = np.array([_minima(t) for t in texts[start : start + _CHUNK_TEXTS]], dtype=np.uint32)
         end = start + len(minima)
         low[start:end] = minima  # the low byte: uint8 wraps
         keys[start:end] = _fold(minima)
     return Signatures(keys, low)
 
 
-def _minima(texts: Sequence[str]) -> np.ndarray:
+def band_slices(text: str) -> tuple[list[bytes], bytes]:
+    """The 32 bands of one normalized text, each as bytes, and the low bytes of its 128 minima: no array is made."""
+    raw = array("I", _minima(text)).tobytes()
+    width = len(raw) // BANDS
+    first = 0 if byteorder == "little" else width // ROWS_PER_BAND - 1
+    return [raw[i : i + width] for i in range(0, len(raw), width)], raw[first :: width // ROWS_PER_BAND]
+
+
+def promising(low: np.ndarray, text: int, others: np.ndarray, threshold: float) -> np.ndarray:
+    """Those of ``others`` whose estimated similarity to ``text`` does not rule the threshold out, ascending.
+
+    Args:
+        low: low bytes of the minima, one row per text.
+    """
     import numpy as np
+
+    share = (low[others] == low[text]).mean(axis=1)
+    return np.sort(others[share >= threshold - _MARGIN])
+
+
+def _minima(text: str) -> list[int]:
     from rensa import RMinHash
 
-    digests: Any = RMinHash.digest_matrix_from_token_sets(_shingle_lists(texts), BANDS * ROWS_PER_BAND, SEED)
-    return np.array(digests.to_rows(), dtype=np.uint32)
-
-
-def _shingle_lists(texts: Sequence[str]) -> list[list[str]]:
-    """:func:`agora.curate.text.shingles` of every text, cut by numpy where that is faster."""
-    import numpy as np
-
-    if len(texts) < 8 or any(len(t) < SHINGLE_CHARS or "\0" in t for t in texts):
-        return [shingles(t) for t in texts]  # numpy pads short strings with NUL and drops it at their end
-    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(codes, SHINGLE_CHARS))
-    cut = windows.view(f"<U{SHINGLE_CHARS}").ravel().tolist()
-    lists, start = [], 0
-    for text in texts:
-        end = start + len(text)
-        lists.append(cut[start : end - SHINGLE_CHARS + 1])
-        start = end
-    return lists
+    # one by one: the library's matrix calls wake a thread pool, which costs more than it brings on a busy machine
+    sketch = RMinHash(BANDS * ROWS_PER_BAND, SEED)
+    sketch.update(shingles(text))
+    minima: list[int] = sketch.digest()
+    return minima
 
 
 def _fold(minima: np.ndarray) -> np.ndarray:
