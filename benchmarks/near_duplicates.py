@@ -132,8 +132,12 @@ def scale(source: Path, n: int) -> dict[str, object]:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
-        **{"rows": n, "wall_s": round(wall, 1), "cpu_s": round(cpu, 1), "peak_gib": round(peak, 2)},
-        **{"kept": sum(m.kept for m in marks), "clusters": len({m.cluster for m in marks})},
+        "rows": n,
+        "wall_s": round(wall, 1),
+        "cpu_s": round(cpu, 1),
+        "peak_gib": round(peak, 2),
+        "kept": sum(m.kept for m in marks),
+        "clusters": len({m.cluster for m in marks}),
     }
 
 

@@ -312,13 +312,21 @@ def test_mixed_file_imports_the_good_rows_and_keeps_the_bad(tmp_path: Path) -> N
     assert where == [f"{source}:{n}" for n in (2, 3, 4, 5, 6)]
 
 
-def test_mostly_bad_file_stops_and_names_the_format(tmp_path: Path) -> None:
-    rows = [chat(("user", "a"), ("assistant", "b"))] * 499 + [gpt(("human", "q"))] * 600
+@pytest.mark.parametrize("n_good", [499, 700])
+def test_mostly_bad_file_stops_and_names_the_format(tmp_path: Path, n_good: int) -> None:
+    rows = [gpt(("human", "q"))] * 501 + [chat(("user", "a"), ("assistant", "b"))] * n_good
     with pytest.raises(DataError, match=r"501 of the first 1000 rows cannot be read as OpenAI messages") as caught:
         import_file(write_lines(tmp_path / "a.jsonl", rows), tmp_path / "o.parquet", "openai")
     assert "\n" not in str(caught.value)
+    assert "they look like --format sharegpt" in str(caught.value)
     assert not (tmp_path / "o.parquet").exists()
     assert (tmp_path / "o.rejects.jsonl").exists()
+
+
+def test_output_may_not_replace_the_input(tmp_path: Path) -> None:
+    report = import_file(write_lines(tmp_path / "a.jsonl", [chat(("user", "a"))]), tmp_path / "o.parquet")
+    with pytest.raises(UsageError, match="would replace the input"):
+        import_file(report.out, report.out)
 
 
 def test_half_bad_file_goes_on(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agora.core.errors import DataError
+from agora.core.errors import DataError, UsageError
+from agora.core.progress import Progress, progress
 from agora.core.records import Conversation, JsonMap, stable_id
 from agora.core.tables import Rejects, read_rows, write_parquet
 from agora.curate.importers.base import Format, Origin, RowError, clean_json
@@ -83,8 +84,9 @@ def _conversations(path: Path, chosen: Format, rejects: Rejects, limit: int | No
             continue
         n_imported += 1
         yield _with_own_id(conversation, seen, row.line)
-    if not n_imported:
-        _stop_if_mostly_bad(path, chosen, rejects.count - refused_before, rejects, refused_before)
+    n_read = n_imported + rejects.count - refused_before
+    if not n_imported or (not checked and n_read >= _FIRST_ROWS):
+        _stop_if_mostly_bad(path, chosen, n_read, rejects, refused_before)
 
 
 def _storable(data: JsonMap) -> JsonMap | None:
@@ -109,11 +111,15 @@ def _stop_if_mostly_bad(path: Path, chosen: Format, n_read: int, rejects: Reject
     if not n_read or n_bad <= _MAX_BAD_SHARE * n_read:
         return
     reason, n = rejects.by_reason.most_common(1)[0]
+    other = "name another format with --format"
+    with suppress(DataError):
+        likely = detect_format(path).format
+        other = f"they look like --format {likely}" if likely != chosen.name else other
     raise DataError(
         f"{n_bad} of the first {n_read} rows cannot be read as {chosen.title} ({chosen.name}); "
         f"most often: {reason} ({n})",
         where=str(path),
-        hint=f"expected rows like {chosen.shape}; name another format with --format",
+        hint=f"expected rows like {chosen.shape}; {other}",
     )
 
 
@@ -131,16 +137,18 @@ def import_file(
 
     Raises:
         AgoraError: see :func:`import_conversations`; also when the disk is full.
+        UsageError: the output is the input.
     """
     path, out = Path(path), Path(out_parquet)
+    if out.exists() and path.exists() and out.samefile(path):
+        raise UsageError("the output would replace the input", where=str(out), hint="name another file with --out")
     detection = detect_format(path) if format == "auto" else None
     chosen = format_named(detection.format if detection else format)
     refused = Path(rejects_path) if rejects_path else out.with_name(f"{out.stem}.rejects.jsonl")
     tally: Counter[str] = Counter()
-    with ExitStack() as stack:
-        rejects = stack.enter_context(Rejects(refused))
+    with Rejects(refused) as rejects, progress(None, f"importing {path.name}", unit="rows") as bar:
         rows = import_conversations(path, format=chosen.name, rejects=rejects, limit=limit)
-        n_imported = write_parquet(out, _counted(rows, tally), Conversation)
+        n_imported = write_parquet(out, _counted(rows, tally, bar), Conversation)
     return ImportReport(
         path=path,
         format=chosen.name,
@@ -158,8 +166,9 @@ def import_file(
     )
 
 
-def _counted(rows: Iterator[Conversation], tally: Counter[str]) -> Iterator[Conversation]:
+def _counted(rows: Iterator[Conversation], tally: Counter[str], bar: Progress) -> Iterator[Conversation]:
     for conversation in rows:
+        bar.advance()
         parents = {m.parent for m in conversation.messages}
         tally["messages"] += len(conversation.messages)
         tally["leaves"] += sum(m.id not in parents for m in conversation.messages)
