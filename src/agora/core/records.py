@@ -189,8 +189,8 @@ class Answer:
 class Verdict:
     """One judgement. A score never travels alone: raw text, parsed value, status, judge and prompt go with it.
 
-    ``kind`` is ``score`` (value 1..10) or ``pair`` (value -1, -0.5, 0, 0.5 or 1 from the candidate's side). ``value`` is
-    None unless ``status`` is ``ok``.
+    ``kind`` is ``score`` (value 1..10) or ``pair`` (value -1, -0.5, 0, 0.5 or 1 from the candidate's side). ``value``
+    is None unless ``status`` is ``ok``.
     """
 
     SCHEMA: ClassVar[str] = "verdict/1"

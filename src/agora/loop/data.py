@@ -9,7 +9,7 @@ from typing import Any
 from agora.core.progress import progress
 from agora.core.records import Sample, Task
 from agora.core.runs import RunDir
-from agora.core.tables import read_json, read_records, write_json, write_jsonl
+from agora.core.tables import read_json, write_json, write_jsonl
 from agora.curate.duplicates import OnlineDuplicates
 from agora.curate.funnel import Funnel
 from agora.curate.text import normalize
@@ -17,6 +17,7 @@ from agora.engines import open_engine
 from agora.engines.types import Sampling
 from agora.loop.logs import Logs, logged_samples
 from agora.loop.settings import LoopConfig
+from agora.loop.stored import read_stored
 from agora.rooms.synthesize.answer import answer_samples
 from agora.rooms.synthesize.draw import draw_instructions
 from agora.rooms.synthesize.prefix import derive_prefix
@@ -43,7 +44,7 @@ def training_samples(
             samples = _curate([*own, *samples], config, reserved)
             write_jsonl(stored, samples)
             write_json(counts, _funnel(samples).to_json())
-    kept = [sample for sample in read_records(stored, Sample) if sample.kept]
+    kept = [sample for sample in read_stored(stored, Sample) if sample.kept]
     return kept, Funnel.from_json(read_json(counts))
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from agora.core.records import Answer, PreferencePair, Task
 from agora.core.runs import RunDir
-from agora.core.tables import read_records, write_jsonl
+from agora.core.tables import write_jsonl
 from agora.loop import answers, data, judging, logs, models, pairs, tasks
 from agora.loop.judging import ModelResult
 from agora.loop.settings import LoopConfig
+from agora.loop.stored import read_stored
 
 MODELS = ("base", "sft", "dpo", "chat")
 
@@ -60,7 +61,7 @@ def close_loop(
 
     logged = logs.import_logs(run, conversations, format, config) if conversations else None
     world_tasks = _stage(run, "tasks", Task, lambda: tasks.held_out_tasks(config))
-    mined = list(read_records(run.file("mined_tasks.jsonl"), Task)) if logged else []
+    mined = read_stored(run.file("mined_tasks.jsonl"), Task) if logged else []
     benchmark = judging.choose_benchmark(config, world_tasks, mined)
     samples, funnel = data.training_samples(run, config, reserved=[*benchmark, *mined], logged=logged)
     models.train_sft(run, config, samples)
@@ -87,4 +88,4 @@ def _stage(run: RunDir, name: str, record_type: type[Any], make: Callable[[], li
     if not run.done(name):
         with run.stage(name):
             write_jsonl(path, make())
-    return list(read_records(path, record_type)) if path.stat().st_size else []
+    return read_stored(path, record_type)

@@ -9,8 +9,9 @@ from typing import Any
 
 from agora.core.records import Answer, Measure, Task, Verdict
 from agora.core.runs import RunDir
-from agora.core.tables import read_records, write_jsonl
+from agora.core.tables import write_jsonl
 from agora.loop.settings import LoopConfig
+from agora.loop.stored import read_stored
 from agora.rooms.judge import judge_pairs, judge_scores, open_judge
 from agora.rooms.judge.metrics import Difference, ScoreReport, paired_difference, score_report
 from agora.rooms.judge.reward import RewardReport, reward_report
@@ -72,7 +73,7 @@ def choose_benchmark(config: LoopConfig, world_tasks: Sequence[Task], mined: Seq
 def judge_all(run: RunDir, config: LoopConfig, benchmark: Sequence[Task], names: Sequence[str]) -> Judged:
     """Score every model, compare it with every baseline, and store each number as a measure."""
     tasks = TaskSet.of(benchmark)
-    answers = {name: {a.task_id: a for a in read_records(run.file(f"answers_{name}.jsonl"), Answer)} for name in names}
+    answers = {name: {a.task_id: a for a in read_stored(run.file(f"answers_{name}.jsonl"), Answer)} for name in names}
     given = [a for of_model in answers.values() for a in of_model.values() if a.task_id in tasks.by_id]
     judge = open_judge(config.judge, seed=0, cache=run.file("cache/judge.sqlite"))
     with run.stage("judge"):

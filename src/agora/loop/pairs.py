@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from agora.core.progress import progress
 from agora.core.records import Answer, Message, PreferencePair, Provenance, Sample, Task, Verdict, stable_id
 from agora.core.runs import RunDir
-from agora.core.tables import read_records, write_jsonl
+from agora.core.tables import write_jsonl
 from agora.engines import open_engine
 from agora.engines.types import ChatRequest, Sampling
 from agora.loop.models import uri_of
 from agora.loop.settings import LoopConfig
+from agora.loop.stored import read_stored
 from agora.rooms.judge import judge_scores, open_judge
 
 
@@ -24,7 +25,7 @@ def make_pairs(run: RunDir, config: LoopConfig, samples: Sequence[Sample]) -> li
     if not run.done("candidates"):
         with run.stage("candidates"):
             write_jsonl(stored, _candidates(run, config, tasks))
-    answers = list(read_records(stored, Answer))
+    answers = read_stored(stored, Answer)
     judge = open_judge(config.judge, seed=0, cache=run.file("cache/judge.sqlite"))
     verdicts = judge_scores(tasks, answers, judge, run.file("verdicts_pairs.jsonl"), allow_partial=True)
     texts = {(a.task_id, a.model): a for a in answers}

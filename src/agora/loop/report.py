@@ -9,11 +9,12 @@ from typing import Any
 from agora.core.records import PreferencePair, Sample, Task
 from agora.core.report import Example, Report
 from agora.core.runs import RunDir
-from agora.core.tables import read_json, read_records
+from agora.core.tables import read_json
 from agora.curate.funnel import Funnel
 from agora.loop.judging import CHECKER, Judged, ModelResult
 from agora.loop.models import read_log
 from agora.loop.settings import LoopConfig
+from agora.loop.stored import read_stored
 
 _ROLE = {
     "base": "the student before training",
@@ -276,7 +277,7 @@ def _answers(report: Report, judged: Judged, benchmark: Sequence[Task]) -> None:
 
 
 def _pairs(report: Report, run: RunDir) -> None:
-    pairs = list(read_records(run.file("pairs.jsonl"), PreferencePair))
+    pairs = read_stored(run.file("pairs.jsonl"), PreferencePair)
     longer = sum(len(p.chosen[0].content) > len(p.rejected[0].content) for p in pairs)
     report.section("Preference pairs")
     report.facts({"pairs": len(pairs), "chosen is the longer one": longer / len(pairs) if pairs else None})
