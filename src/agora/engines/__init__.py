@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from .budget import Budget
 from .registry import open_engine
 from .types import (
     Capability,
@@ -18,16 +21,61 @@ from .types import (
     Usage,
 )
 
+if TYPE_CHECKING:
+    from ._http import Retry
+    from ._wire import Prices
+    from .batch import read_batch, write_batch
+    from .cache import CachedEngine
+    from .generate import GenerateReport, generate_file
+    from .probe import EngineReport, RawAccess, check_engine, probe_raw_access, require
+
+# loaded when first used, so that importing this package costs next to nothing
+_LATER = {
+    "CachedEngine": "cache",
+    "EngineReport": "probe",
+    "GenerateReport": "generate",
+    "Prices": "_wire",
+    "RawAccess": "probe",
+    "Retry": "_http",
+    "check_engine": "probe",
+    "generate_file": "generate",
+    "probe_raw_access": "probe",
+    "read_batch": "batch",
+    "require": "probe",
+    "write_batch": "batch",
+}
+
 __all__ = [
+    "Budget",
+    "CachedEngine",
     "Capability",
     "ChatRequest",
     "CompleteRequest",
     "Engine",
+    "EngineReport",
     "FinishReason",
+    "GenerateReport",
     "Generation",
+    "Prices",
+    "RawAccess",
+    "Retry",
     "Sampling",
     "Score",
     "ScoreRequest",
     "Usage",
+    "check_engine",
+    "generate_file",
     "open_engine",
+    "probe_raw_access",
+    "read_batch",
+    "require",
+    "write_batch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)

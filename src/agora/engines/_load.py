@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import EngineError, MissingError
+
+_DECIDING = frozenset({".json", ".safetensors", ".bin", ".model", ".jinja", ".txt"})
 
 
 def model_folder(name: str) -> Path | None:
@@ -49,7 +54,8 @@ def load_model(name: str, device: str | None) -> tuple[Any, Any]:
     source = str(folder or name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=folder is not None)
-        model: Any = AutoModelForCausalLM.from_pretrained(source, **options)
+        with _no_bars():
+            model: Any = AutoModelForCausalLM.from_pretrained(source, **options)
     except OSError as error:
         raise MissingError(f"cannot load the model: {_first_line(error)}", where=source, hint=_hint(folder)) from error
     except (ValueError, KeyError, RuntimeError) as error:
@@ -62,6 +68,23 @@ def load_model(name: str, device: str | None) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+def revision_of(folder: Path) -> str:
+    """A hash of every file in a model folder that decides what it answers (of files beyond 1 GiB, of their ends)."""
+    found = blake2b(digest_size=12)
+    for file in sorted(p for p in folder.iterdir() if p.suffix in _DECIDING):
+        size = file.stat().st_size
+        found.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as source:
+            if size <= 1 << 30:
+                while block := source.read(1 << 22):
+                    found.update(block)
+            else:
+                found.update(source.read(1 << 24))
+                source.seek(-(1 << 24), 2)
+                found.update(source.read())
+    return found.hexdigest()
+
+
 def _hint(folder: Path | None) -> str:
     if folder is not None:
         return "the folder needs config.json, weights and tokenizer files"
@@ -70,6 +93,20 @@ def _hint(folder: Path | None) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """The library draws a bar even for weights that load in a blink."""
+    from transformers.utils import logging
+
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()
 
 
 def _has_accelerate() -> bool:

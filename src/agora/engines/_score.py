@@ -20,7 +20,7 @@ _CHUNK_NUMBERS = 1 << 24  # logits held at once: 64 MiB in fp32
 class Scored:
     """A prompt followed by the tokens whose probability is asked."""
 
-    index: int
+    id: str
     prompt: Sequence[int]
     continuation: Sequence[int]
 

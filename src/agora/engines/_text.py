@@ -36,7 +36,7 @@ class TextSide:
 
     def prefix(self, text: str) -> list[int]:
         """Token ids of a raw prefix, with the beginning-of-sequence token exactly once if the model wants one."""
-        ids = [int(i) for i in self.tokenizer.encode(text)]
+        ids = self._encode(text)
         bos = self.tokenizer.bos_token_id
         if bos is not None and ids[:2] == [bos, bos]:
             ids = ids[1:]
@@ -53,7 +53,13 @@ class TextSide:
 
     def continuation(self, text: str) -> list[int]:
         """Token ids of a text that follows something."""
-        return [int(i) for i in self.tokenizer.encode(text, add_special_tokens=False)]
+        return self._encode(text, add_special_tokens=False)
+
+    def _encode(self, text: str, **options: bool) -> list[int]:
+        try:
+            return [int(i) for i in self.tokenizer.encode(text, **options)]
+        except (UnicodeError, TypeError) as error:
+            raise DataError(f"the text cannot be tokenized: {error}") from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens."""

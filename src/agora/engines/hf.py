@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import CapabilityError, DataError, EngineError
+from .budget import Budget
 from .types import Capability, ChatRequest, CompleteRequest, Generation, Sampling, Score, ScoreRequest, Usage
 
 if TYPE_CHECKING:
     from ._generate import Row
+    from ._score import Scored
 
 _WINDOW = 4096  # requests read ahead, so that they can be sorted by length
 _CPU_BATCH_TOKENS = 16_384
@@ -27,13 +30,31 @@ class HfEngine:
     A request's tokens depend on the request, its seed and the model alone, not on the batch: bit for bit on CPU in
     float32, up to rounding elsewhere (then a token can differ where two are almost equally likely).
     ``Generation.token_ids`` includes the token that stopped it; ``text`` does not, and holds no special token.
+
+    Args:
+        model: a `transformers` causal language model.
+        tokenizer: its tokenizer.
+        uri: what the engine calls itself.
+        batch_tokens: rows times slots of a batch; None: 16,384 on CPU, 131,072 on an accelerator.
+        budget: checked before each result is drawn.
+        folder: where the model was loaded from, which is what tells the cache its revision.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, uri: str, *, batch_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        uri: str,
+        *,
+        batch_tokens: int | None = None,
+        budget: Budget | None = None,
+        folder: Path | None = None,
+    ) -> None:
         from ._net import Net
         from ._text import TextSide
 
-        self._uri = uri
+        self._uri, self._budget, self._folder = uri, budget, folder
+        self._revision: str | None = None
         self._model: Any = model
         with _evaluating(model):
             self._net = Net(model)
@@ -55,17 +76,24 @@ class HfEngine:
 
     @classmethod
     def load(
-        cls, name: str, *, uri: str | None = None, batch_tokens: int | None = None, device: str | None = None
+        cls,
+        name: str,
+        *,
+        uri: str | None = None,
+        batch_tokens: int | None = None,
+        device: str | None = None,
+        budget: Budget | None = None,
     ) -> HfEngine:
         """Load a folder or a hub name. fp32 on CPU, the stored dtype elsewhere, all GPUs if `accelerate` is installed.
 
         Raises:
             MissingError: no such folder, or the model is not on this machine and cannot be fetched.
         """
-        from ._load import load_model
+        from ._load import load_model, model_folder
 
         model, tokenizer = load_model(name, device)
-        return cls(model, tokenizer, uri or f"hf:{name}", batch_tokens=batch_tokens)
+        uri, folder = uri or f"hf:{name}", model_folder(name)
+        return cls(model, tokenizer, uri, batch_tokens=batch_tokens, budget=budget, folder=folder)
 
     @property
     def uri(self) -> str:
@@ -81,6 +109,17 @@ class HfEngine:
     def context(self) -> int | None:
         """Most tokens of prompt and answer together."""
         return self._net.context
+
+    @property
+    def revision(self) -> str | None:
+        """What the weights and the tokenizer are, by content; None for live objects, which may change at any time."""
+        from ._load import revision_of
+
+        if self._revision is None and self._model is not None:
+            commit = getattr(self._model.config, "_commit_hash", None)
+            found = revision_of(self._folder) if self._folder is not None else commit
+            self._revision = f"{found}/{self._net.dtype}" if found else None
+        return self._revision
 
     @property
     def tokenizer(self) -> Any:
@@ -105,42 +144,57 @@ class HfEngine:
         return self._run(requests, self._prefix_ids)
 
     def score(self, requests: Iterable[ScoreRequest]) -> Iterator[Score]:
-        """Exact log-probabilities; an item longer than the context raises DataError with its id."""
-        from ._score import Scored, batches, score_batch
+        """Exact log-probabilities; prompt and continuation are tokenized apart.
 
-        stream = iter(requests)
+        Raises:
+            DataError: at the end, when some items cannot be scored (too long); the others have been yielded.
+        """
+        from ._score import batches, score_batch
+
+        stream, failed = iter(requests), []
         while window := list(islice(stream, _WINDOW)):
-            items = [
-                Scored(
-                    i,
-                    self._text.prefix(r.prompt) if r.prompt else self._text.start(),
-                    self._text.continuation(r.continuation),
-                )
-                for i, r in enumerate(window)
-            ]
-            for item in items:
-                self._check_score(window[item.index].id, item)
+            items = []
+            for request in window:
+                try:
+                    items.append(self._scored(request))
+                except DataError as error:
+                    failed.append(str(error))
             for batch in batches([item.tokens for item in items], self._batch_tokens):
+                self._check_budget()
                 with _evaluating(self._model):
                     found = score_batch(self._net, [items[i] for i in batch])
+                self._count(Usage(sum(items[i].tokens for i in batch)))
                 for i, logprobs in zip(batch, found, strict=True):
-                    yield Score(window[i].id, tuple(items[i].continuation), tuple(logprobs))
+                    yield Score(items[i].id, tuple(items[i].continuation), tuple(logprobs))
+        if failed:
+            raise DataError(f"{len(failed)} items could not be scored, the first: {failed[0]}", where=self._uri)
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Mean-pooled last hidden states of length one; a text beyond the context is cut to it."""
         from ._score import batches, embed_batch
 
-        ids = [(self._text.prefix(text))[: self._net.context] for text in texts]
+        ids = [self._text.prefix(text)[: self._net.context] for text in texts]
         found: list[list[float]] = [[] for _ in texts]
         for batch in batches([len(i) for i in ids], self._batch_tokens):
+            self._check_budget()
             with _evaluating(self._model):
-                for i, vector in zip(batch, embed_batch(self._net, [ids[i] for i in batch]), strict=True):
-                    found[i] = vector
+                vectors = embed_batch(self._net, [ids[i] for i in batch])
+            self._count(Usage(sum(len(ids[i]) for i in batch)))
+            for i, vector in zip(batch, vectors, strict=True):
+                found[i] = vector
         return found
 
     def close(self) -> None:
-        """Drop the references to the model."""
+        """Drop the references to the model; safe to call twice."""
         self._model = self._net = None  # type: ignore[assignment]
+
+    def _check_budget(self) -> None:
+        if self._budget is not None:
+            self._budget.check()
+
+    def _count(self, usage: Usage) -> None:
+        if self._budget is not None:
+            self._budget.add(usage)
 
     def _prefix_ids(self, request: CompleteRequest) -> list[int]:
         if (request.prompt is None) == (request.prompt_ids is None):
@@ -153,11 +207,16 @@ class HfEngine:
             raise DataError(f"token id {bad[0]} is outside the vocabulary of {self._net.vocabulary}")
         return ids or self._text.start()
 
-    def _check_score(self, item_id: str, item: Any) -> None:
+    def _scored(self, request: ScoreRequest) -> Scored:
+        from ._score import Scored
+
+        prompt = self._text.prefix(request.prompt) if request.prompt else self._text.start()
+        item = Scored(request.id, prompt, self._text.continuation(request.continuation))
         if not item.prompt:
-            raise DataError("an empty prompt needs a tokenizer with a beginning or end of sequence", where=item_id)
+            raise DataError("an empty prompt needs a tokenizer with a beginning or end of sequence", where=request.id)
         if self._net.context and item.tokens > self._net.context:
-            raise DataError(f"{item.tokens} tokens do not fit the context of {self._net.context}", where=item_id)
+            raise DataError(f"{item.tokens} tokens do not fit the context of {self._net.context}", where=request.id)
+        return item
 
     def _run(self, requests: Iterable[Any], encode: Callable[[Any], list[int]]) -> Iterator[Generation]:
         from ._generate import generate
@@ -173,11 +232,11 @@ class HfEngine:
                 except DataError as error:
                     yield Generation(request.id, "", "error", error=str(error))
             finished = generate(self._net, rows, batch_tokens=self._batch_tokens, stops=self._text.stop_check)
-            while True:
-                with _evaluating(self._model):  # the caller may train the model between two results
-                    row = next(finished, None)
-                if row is None:
-                    break
+            for _ in rows:
+                self._check_budget()  # nothing more is drawn once it is used up
+                with _evaluating(self._model):  # between two results the caller may train the model
+                    row = next(finished)
+                self._count(Usage(len(row.prompt), len(row.tokens)))
                 yield self._generation(row)
 
     def _row(self, item_id: str, prompt: list[int], sampling: Sampling) -> Row:
@@ -192,6 +251,8 @@ class HfEngine:
             raise DataError(f"max_tokens must be at least 1, got {sampling.max_tokens}")
         if any(not s for s in sampling.stop):
             raise DataError("a stop string is empty")
+        if any(not 0 <= i < self._net.vocabulary for i in sampling.banned_first_ids):
+            raise DataError(f"a banned token id is outside the vocabulary of {self._net.vocabulary}")
         stop_ids = self._text.end_ids | frozenset(sampling.stop_ids)
         return Row(item_id, prompt, sampling, min(room, sampling.max_tokens), stop_ids)
 
@@ -200,20 +261,18 @@ class HfEngine:
         if row.reason is None or row.reason == "error":
             return Generation(row.id, "", "error", error=row.error or "the engine stopped", usage=usage)
         stopped = row.tokens[-1] in row.stop_ids and row.text is None
-        body = row.tokens[:-1] if stopped else row.tokens
+        text = row.text if row.text is not None else self._text.decode(row.tokens[:-1] if stopped else row.tokens)
+        cut = row.reason == "length" and row.limit < row.sampling.max_tokens
         return Generation(
             id=row.id,
-            text=self._text.decode(body) if row.text is None else row.text,
-            finish_reason=row.reason,
+            text=text,
+            finish_reason="empty" if stopped and not text else row.reason,
             stopped_by=self._text.token_name(row.tokens[-1]) if stopped else row.stopped_by,
             token_ids=tuple(row.tokens),
             logprobs=tuple(row.logprobs),
             usage=usage,
-            meta={"cut_by_context": self._net.context} if self._cut_by_context(row) else {},
+            meta={"cut_by_context": self._net.context} if cut else {},
         )
-
-    def _cut_by_context(self, row: Row) -> bool:
-        return row.reason == "length" and row.limit < row.sampling.max_tokens
 
 
 @contextmanager

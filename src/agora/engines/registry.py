@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from ..core.errors import MissingError, UsageError
+from ..core.errors import ConfigError, MissingError, UsageError
+from .budget import Budget
 from .types import Engine
+
+if TYPE_CHECKING:
+    from ._http import Retry
+    from ._wire import Prices
 
 SCHEMES = ("microcosm", "hf", "openai", "http", "https")
 MICROCOSM = ("chat", "base")
+_OPENAI_URL = "https://api.openai.com/v1"
 
 
 class EngineUri(NamedTuple):
@@ -48,11 +55,18 @@ def parse_uri(uri: str) -> EngineUri:
 
 
 def _server_uri(uri: str) -> EngineUri:
-    parts = urlsplit(uri)
-    if not parts.hostname:
-        raise UsageError("the URL names no host", where=uri, hint="write http://HOST:PORT/v1#MODEL")
+    from .openai import without_password
+
+    shown = without_password(uri)
+    try:
+        parts = urlsplit(uri)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"malformed URL ({error})", where=shown, hint="write http://HOST:PORT/v1#MODEL") from None
+    if not host:
+        raise UsageError("the URL names no host", where=shown, hint="write http://HOST:PORT/v1#MODEL")
     if not parts.fragment:
-        raise UsageError("the URL names no model", where=uri, hint=f"write {uri.rstrip('#')}#MODEL")
+        raise UsageError("the URL names no model", where=shown, hint=f"write {shown.rstrip('#')}#MODEL")
     return EngineUri(parts.scheme, parts.fragment, uri.partition("#")[0].rstrip("/"))
 
 
@@ -72,31 +86,82 @@ def microcosm_folder(name: str) -> Path:
     """
     folder = Path(str(files("agora"))) / "microcosm" / "models" / name
     if not (folder / "config.json").is_file():
-        raise MissingError(
-            f"the embedded model {name!r} is not built", where=str(folder), hint="run: agora microcosm build"
-        )
+        what = f"the embedded model {name!r} is not built"
+        raise MissingError(what, where=str(folder), hint="run: agora microcosm build")
     return folder
 
 
 def open_engine(
     uri: str,
     *,
+    cache: Path | None = None,
+    budget: Budget | None = None,
     batch_tokens: int | None = None,
+    concurrency: int = 32,
     device: str | None = None,
+    prices: Prices | None = None,
+    retry: Retry | None = None,
 ) -> Engine:
     """Open a model by its URI.
 
+    Keys come from the environment: ``OPENAI_API_KEY`` (and ``OPENAI_BASE_URL``) for ``openai:``, ``AGORA_API_KEY`` for
+    ``http:`` and ``https:``, so that one server's key never reaches another.
+
     Args:
-        uri: ``microcosm:chat``, ``microcosm:base``, ``hf:NAME-OR-PATH``.
-        batch_tokens: rows times slots of an in-process batch; None: 16,384 on CPU, 131,072 on a GPU.
-        device: torch device of an in-process model; None: GPU if there is one.
+        uri: ``microcosm:chat``, ``microcosm:base``, ``hf:NAME-OR-PATH``, ``openai:MODEL``,
+            ``http(s)://host:port/v1#MODEL``.
+        cache: a SQLite file (or a folder for ``answers.sqlite``); answers in it are not computed again.
+        budget: tokens and money; answers from the cache cost nothing.
+        batch_tokens: in-process: rows times slots of a batch; None: 16,384 on CPU, 131,072 on a GPU.
+        concurrency: servers: most requests in flight, at least 1.
+        device: in-process: a torch device; None: GPU if there is one.
+        prices: servers: for cost accounting; needed for a budget in money.
+        retry: servers: when to try again.
 
     Raises:
-        UsageError: the URI is malformed.
-        MissingError: the model is not on this machine.
+        UsageError: the URI is malformed, or an option is.
+        MissingError: the model or the key is not on this machine.
+        EngineError: the server is down or refuses the key.
     """
-    from .hf import HfEngine
-
     parsed = parse_uri(uri)
-    folder = str(microcosm_folder(parsed.name)) if parsed.scheme == "microcosm" else parsed.name
-    return HfEngine.load(folder, uri=uri, batch_tokens=batch_tokens, device=device)
+    if concurrency < 1:
+        raise ConfigError(f"concurrency must be at least 1, got {concurrency}")
+    if parsed.scheme in ("microcosm", "hf"):
+        from .hf import HfEngine
+
+        name = str(microcosm_folder(parsed.name)) if parsed.scheme == "microcosm" else parsed.name
+        engine: Engine = HfEngine.load(name, uri=uri, batch_tokens=batch_tokens, device=device, budget=budget)
+    else:
+        engine = _open_server(parsed, uri, budget, concurrency, prices, retry)
+    if cache is None:
+        return engine
+    from .cache import CachedEngine
+
+    return CachedEngine(engine, cache)
+
+
+def _open_server(
+    parsed: EngineUri, uri: str, budget: Budget | None, concurrency: int, prices: Prices | None, retry: Retry | None
+) -> Engine:
+    from .openai import OpenAIEngine
+
+    if budget is not None and budget.max_cost_usd is not None and prices is None:
+        raise ConfigError("a budget in money needs the server's prices", where=uri, hint="give Prices, or max_tokens")
+    key_env = "OPENAI_API_KEY" if parsed.scheme == "openai" else "AGORA_API_KEY"
+    key = os.environ.get(key_env) or None
+    base_url = parsed.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL
+    if key is None and base_url == _OPENAI_URL:
+        raise MissingError(f"{key_env} is not set", where=uri, hint=f"export {key_env}=...")
+    engine = OpenAIEngine(
+        base_url.rstrip("/"),
+        parsed.name,
+        uri=uri,
+        key=key,
+        key_env=key_env,
+        concurrency=concurrency,
+        retry=retry,
+        prices=prices,
+        budget=budget,
+    )
+    engine.connect()
+    return engine
