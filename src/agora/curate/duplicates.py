@@ -120,10 +120,7 @@ def _alike(
 
     if others:
         candidates = np.fromiter(others, dtype=np.int64, count=len(others))
-        for other in promising(low, text, candidates, threshold).tolist():
-            similarity = sets.jaccard(text, other, threshold)
-            if similarity >= threshold:
-                yield other, similarity
+        yield from sets.alike(text, promising(low, text, candidates, threshold).tolist(), threshold)
 
 
 class _Clusters:
@@ -231,8 +228,10 @@ def similar_pairs(texts: Sequence[str], threshold: float = 0.6) -> list[Pair]:
     """
     _check_threshold(threshold)
     sets = ShingleSets(normalize(t) for t in texts)
-    found = (Pair(a, b, sets.jaccard(a, b, threshold)) for a, b in sorted(candidate_pairs(texts)))
-    return [pair for pair in found if pair.similarity >= threshold]
+    met: defaultdict[int, list[int]] = defaultdict(list)
+    for a, b in sorted(candidate_pairs(texts)):
+        met[a].append(b)
+    return [Pair(a, b, similarity) for a, others in met.items() for b, similarity in sets.alike(a, others, threshold)]
 
 
 def candidate_pairs(texts: Sequence[str]) -> set[tuple[int, int]]:

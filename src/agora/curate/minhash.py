@@ -7,8 +7,7 @@ probability 1 - (1 - s^4)^32: 0.87 at 0.5, 0.988 at 0.6, 0.9998 at 0.7.
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from sys import byteorder
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 BANDS, ROWS_PER_BAND, SEED = 32, 4, 42
 _CHUNK_TEXTS = 1024
-_CACHED_SETS = 10_000
+_CACHED_SHINGLES = 5_000_000  # about 0.5 GB
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 # An estimate from 128 permutations has a standard error of at most 0.045: 4.5 of them lie between a pair at the
 # threshold and one that is skipped without a look at its texts.
@@ -63,8 +62,8 @@ def promising(low: np.ndarray, text: int, others: np.ndarray, threshold: float) 
     """
     import numpy as np
 
-    share = (low[others] == low[text]).mean(axis=1)
-    return np.sort(others[share >= threshold - _MARGIN])
+    equal = (low[others] == low[text]).sum(axis=1)
+    return np.sort(others[equal >= (threshold - _MARGIN) * low.shape[1]])
 
 
 def _minima(text: str) -> list[int]:
@@ -89,11 +88,12 @@ def _fold(minima: np.ndarray) -> np.ndarray:
 
 
 class ShingleSets:
-    """The distinct shingles of texts, the latest used kept in memory, and the exact Jaccard similarity between two."""
+    """The distinct shingles of texts, the latest kept in memory, and the exact Jaccard similarity between two."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts = list(texts)
-        self._recent: OrderedDict[int, frozenset[str]] = OrderedDict()
+        self._recent: dict[int, frozenset[str]] = {}
+        self._held = 0
 
     def append(self, text: str) -> int:
         """Add a text; returns its index."""
@@ -103,24 +103,25 @@ class ShingleSets:
     def pop(self) -> None:
         """Take the last text away again."""
         self._texts.pop()
-        self._recent.pop(len(self._texts), None)
 
-    def of(self, index: int) -> frozenset[str]:
-        """The distinct shingles of one text."""
-        found = self._recent.get(index)
+    def _of(self, index: int) -> frozenset[str]:
+        found = self._recent.pop(index, None)
         if found is None:
-            found = self._recent[index] = frozenset(shingles(self._texts[index]))
-            if len(self._recent) > _CACHED_SETS:
-                self._recent.popitem(last=False)
-        else:
-            self._recent.move_to_end(index)
+            found = frozenset(shingles(self._texts[index]))
+            self._held += len(found)
+            while self._held > _CACHED_SHINGLES and self._recent:
+                self._held -= len(self._recent.pop(next(iter(self._recent))))
+        self._recent[index] = found  # now the latest
         return found
 
-    def jaccard(self, a: int, b: int, at_least: float = 0.0) -> float:
-        """Shared over all shingles of two texts; 0.0 when their numbers alone rule out ``at_least``."""
-        left, right = self.of(a), self.of(b)
-        few, many = sorted((len(left), len(right)))
-        if not few or few < at_least * many:
-            return 0.0
-        shared = len(left & right)
-        return shared / (few + many - shared)
+    def alike(self, text: int, others: Iterable[int], at_least: float) -> Iterator[tuple[int, float]]:
+        """Those of ``others`` whose Jaccard similarity to ``text`` is ``at_least`` that, with the similarity."""
+        own = frozenset(shingles(self._texts[text]))  # not kept in memory: most texts are looked up only once
+        for other in others:
+            theirs = self._of(other)
+            few, many = (len(own), len(theirs)) if len(own) < len(theirs) else (len(theirs), len(own))
+            if few and few >= at_least * many:
+                shared = len(own & theirs)
+                similarity = shared / (few + many - shared)
+                if similarity >= at_least:
+                    yield other, similarity
