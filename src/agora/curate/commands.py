@@ -38,4 +38,4 @@ def import_(
     if report.rejects_path:
         typer.echo(f"rejected rows: {report.rejects_path}")
     typer.echo(f"licence: {report.licence}. {report.licence_note}")
-    typer.echo(f"written: {report.out}")
+    typer.echo(f"written: {report.out}; use it: agora loop --conversations {report.out}")
