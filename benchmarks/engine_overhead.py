@@ -3,8 +3,8 @@
 Two workloads on one random Llama, greedy, with the same prompts and the same number of new tokens in every contender:
 
 - even: prompts of one length, the same number of new tokens. Nothing to gain, so this shows the engine's overhead.
-- ragged: prompts and answers of many lengths, more than fit one batch. The bare loops pad on the left, run a batch until
-  its longest answer is done and count only the tokens asked for.
+- ragged: prompts and answers of many lengths, three batches' worth. The bare loops pad on the left, run a batch until its
+  longest answer is done and count only the tokens asked for.
 
 Rounds are interleaved; medians over rounds are reported with the spread. On a shared machine read the CPU seconds.
 
@@ -55,7 +55,8 @@ def ragged(rows: int, vocabulary: int) -> list[Item]:
     """Rows of many lengths."""
     rng = random.Random(1)
     return [
-        Item([rng.randrange(6, vocabulary) for _ in range(rng.randint(8, 96))], rng.randint(8, 160)) for _ in range(rows)
+        Item([rng.randrange(6, vocabulary) for _ in range(rng.randint(8, 96))], rng.randint(8, 160))
+        for _ in range(rows)
     ]
 
 

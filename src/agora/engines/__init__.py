@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .batch import read_batch, write_batch
     from .cache import CachedEngine
     from .generate import GenerateReport, generate_file
-    from .probe import EngineReport, RawAccess, check_engine, probe_raw_access, require
+    from .probe import EngineReport, RawAccess, can, check_engine, probe_raw_access, require
 
 # loaded when first used, so that importing this package costs next to nothing
 _LATER = {
@@ -37,6 +37,7 @@ _LATER = {
     "Prices": "_wire",
     "RawAccess": "probe",
     "Retry": "_http",
+    "can": "probe",
     "check_engine": "probe",
     "generate_file": "generate",
     "probe_raw_access": "probe",
@@ -63,6 +64,7 @@ __all__ = [
     "Score",
     "ScoreRequest",
     "Usage",
+    "can",
     "check_engine",
     "generate_file",
     "open_engine",

@@ -129,16 +129,24 @@ class HttpClient:
         """End the connections and the thread; safe to call twice."""
         with self._lock:
             self._closed = True
-            loop, thread, client = self._loop, self._thread, self._client
-            self._loop = self._thread = self._client = None
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
         if loop is None or thread is None:
             return
-        if client is not None:
-            with contextlib.suppress(Exception):  # a connection that is already broken closes as well as it can
-                asyncio.run_coroutine_threadsafe(client.aclose(), loop).result(timeout=5)
+        with contextlib.suppress(Exception):  # a connection that is already broken closes as well as it can
+            asyncio.run_coroutine_threadsafe(self._end(), loop).result(timeout=5)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=5)
         loop.close()
+
+    async def _end(self) -> None:
+        calls = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
 
     def _submit(self, work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
         with self._lock:

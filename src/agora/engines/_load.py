@@ -98,8 +98,9 @@ def _first_line(error: BaseException) -> str:
 @contextmanager
 def _no_bars() -> Iterator[None]:
     """The library draws a bar even for weights that load in a blink."""
-    from transformers.utils import logging
+    from transformers.utils import logging as library_logging
 
+    logging: Any = library_logging
     was_on = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -67,12 +67,7 @@ def generate_file(
     start = time.perf_counter()
     sampling = sampling or Sampling()
     in_file, out_file = Path(in_file), Path(out_file)
-    verb = "complete" if raw else "chat"
-    if verb not in engine.capabilities:
-        hint = (
-            "use --raw to continue prompts as they stand" if verb == "chat" else "use an engine that takes raw prompts"
-        )
-        raise CapabilityError(f"this engine lacks {verb!r}", where=engine.uri, hint=hint)
+    _check_verb(engine, raw)
     rejects_path = out_file.with_name(out_file.name + ".rejects.jsonl")
     with Rejects(rejects_path) as rejects:
         rows = _read_rows(in_file, rejects, limit)
@@ -97,6 +92,15 @@ def generate_file(
         seconds=time.perf_counter() - start,
         rejects=rejects_path if rejects.count else None,
     )
+
+
+def _check_verb(engine: Engine, raw: bool) -> None:
+    """Before any file is touched: the engine itself knows what it lacks."""
+    try:
+        (engine.complete if raw else engine.chat)(())
+    except CapabilityError as error:
+        hint = error.hint if raw else "or use --raw to continue prompts as they stand"
+        raise CapabilityError(error.what, where=error.where, hint=hint) from error
 
 
 def _read_rows(in_file: Path, rejects: Rejects, limit: int | None) -> dict[str, dict[str, Any]]:

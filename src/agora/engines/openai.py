@@ -117,7 +117,7 @@ class OpenAIEngine:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What the server offers, found out by one tiny call each and remembered."""
-        return frozenset(c for c in _LACKS if self._can(c))
+        return frozenset(c for c in _LACKS if self.can(c))
 
     def chat(self, requests: Iterable[ChatRequest]) -> Iterator[Generation]:
         """Answer conversations."""
@@ -226,10 +226,11 @@ class OpenAIEngine:
         return reply
 
     def _require(self, capability: Capability) -> None:
-        if not self._can(capability):
+        if not self.can(capability):
             raise CapabilityError(f"this server lacks {capability!r}", where=self._uri, hint=_LACKS[capability])
 
-    def _can(self, capability: Capability) -> bool:
+    def can(self, capability: Capability) -> bool:
+        """Whether the server offers one capability; costs one tiny call the first time."""
         if capability not in self._known:
             if self._budget is not None:
                 self._budget.check()

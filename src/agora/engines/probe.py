@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from ..core.errors import AgoraError, CapabilityError
-from .types import ChatRequest, CompleteRequest, Engine, Generation, Sampling
+from .types import Capability, ChatRequest, CompleteRequest, Engine, Generation, Sampling
 
 ALL_CAPABILITIES = ("chat", "complete", "token_prompt", "score", "embed")
 RAW_ROUTES = "vLLM /v1/completions with token ids, llama.cpp /completion, Ollama raw: true, or hf:MODEL in process"
@@ -98,8 +98,8 @@ def probe_raw_access(
     """
     if (prefix_ids is None) == (prefix is None):
         raise AgoraError("give exactly one of prefix_ids and prefix", where="probe_raw_access")
-    needed = "token_prompt" if prefix_ids is not None else "complete"
-    if needed not in engine.capabilities:
+    needed: Capability = "token_prompt" if prefix_ids is not None else "complete"
+    if not can(engine, needed):
         return RawAccess(False, f"this engine lacks {needed!r}; raw routes that work: {RAW_ROUTES}")
     ids = None if prefix_ids is None else tuple(prefix_ids)
     expected = len(ids) if ids is not None else expected_tokens
@@ -232,13 +232,19 @@ def _stop_behavior(ask: _Ask) -> str:
     return "honored" if second.usage.completion_tokens < whole.usage.completion_tokens else "left in the text"
 
 
-def require(engine: Engine, *capabilities: str) -> None:
+def can(engine: Engine, capability: Capability) -> bool:
+    """Whether an engine has one capability; a server is asked about this one only."""
+    ask: Callable[[Capability], bool] | None = getattr(engine, "can", None)
+    return ask(capability) if ask is not None else capability in engine.capabilities
+
+
+def require(engine: Engine, *capabilities: Capability) -> None:
     """Stop before the work begins if an engine lacks something it needs.
 
     Raises:
         CapabilityError: names what is missing and what would do.
     """
-    missing = [c for c in capabilities if c not in engine.capabilities]
+    missing = [c for c in capabilities if not can(engine, c)]
     if missing:
         raise CapabilityError(
             f"this engine lacks {', '.join(missing)}", where=engine.uri, hint=f"would do: {RAW_ROUTES}"
