@@ -14,7 +14,8 @@ import pytest
 from agora.loop.settings import LoopConfig
 
 SMALL = (
-    "instructions=120",
+    "instructions=160",
+    "sft_rows=100",
     "tasks=40",
     "pairs.prompts=40",
     "sft.epochs=1",

@@ -60,12 +60,12 @@ def test_the_shipped_models_are_small() -> None:
 def test_training_rows_never_hold_a_held_out_instruction() -> None:
     world = World()
     tokenizer = train_tokenizer([d.text for d in world.documents(random.Random(0), 200)], 600)
-    config = BuildConfig(base_tokens=20_000, chat_tokens=20_000)
-    for row in chat_rows(world, tokenizer, config):
+    config = BuildConfig(shared_tokens=20_000, chat_tokens=20_000)
+    for row in chat_rows(world, tokenizer, config, part="chat"):
         text = tokenizer.decode(row.input_ids)
         users = [part.split("<|end|>")[0] for part in text.split("<|user|>")[1:]]
         assert users and not any(is_held_out(user) for user in users)
-    rows = list(document_rows(world, tokenizer, config))
+    rows = list(document_rows(world, tokenizer, config, part="shared"))
     assert sum(map(len, rows)) >= 20_000 and all(row.n_targets == len(row) - 1 for row in rows)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from agora.core.progress import progress
-from agora.core.records import Sample, Task
+from agora.core.records import Sample, Task, stable_id
 from agora.core.runs import RunDir
 from agora.core.tables import read_json, write_json, write_jsonl
 from agora.curate.duplicates import OnlineDuplicates
@@ -46,6 +46,17 @@ def training_samples(
             write_json(counts, _funnel(samples).to_json())
     kept = [sample for sample in read_stored(stored, Sample) if sample.kept]
     return kept, Funnel.from_json(read_json(counts))
+
+
+def split_samples(samples: Sequence[Sample], config: LoopConfig) -> tuple[list[Sample], list[Sample]]:
+    """Rows for SFT (all logged ones and ``sft_rows`` drawn ones) and the rest, which SFT never sees.
+
+    The order is a hash of the id, so that both parts hold every decoding setting alike.
+    """
+    logged = [sample for sample in samples if sample.run_id == "logs"]
+    drawn = [sample for sample in samples if sample.run_id != "logs"]
+    drawn.sort(key=lambda sample: stable_id(config.seed, sample.id))
+    return [*logged, *drawn[: config.sft_rows]], drawn[config.sft_rows :]
 
 
 def _draw_and_answer(run: RunDir, config: LoopConfig, reserved: Sequence[Task]) -> list[Sample]:

@@ -64,8 +64,9 @@ def close_loop(
     mined = read_stored(run.file("mined_tasks.jsonl"), Task) if logged else []
     benchmark = judging.choose_benchmark(config, world_tasks, mined)
     samples, funnel = data.training_samples(run, config, reserved=[*benchmark, *mined], logged=logged)
-    models.train_sft(run, config, samples)
-    made = _stage(run, "pairs", PreferencePair, lambda: pairs.make_pairs(run, config, samples))
+    for_sft, for_pairs = data.split_samples(samples, config)
+    models.train_sft(run, config, for_sft)
+    made = _stage(run, "pairs", PreferencePair, lambda: pairs.make_pairs(run, config, for_pairs))
     models.train_dpo(run, config, made)
     shown = [*benchmark, *(task for task in mined[:8] if task not in benchmark)]
     for name in MODELS:

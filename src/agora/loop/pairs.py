@@ -1,4 +1,4 @@
-"""Preference pairs: the SFT model answers k times, the judge scores, best against worst (Magpie-DPO)."""
+"""Preference pairs: answers of the SFT model and one of the aligned model, judged; best against worst (Magpie-DPO)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ from agora.rooms.judge import judge_scores, open_judge
 
 
 def make_pairs(run: RunDir, config: LoopConfig, samples: Sequence[Sample]) -> list[PreferencePair]:
-    """Pairs from the drawn instructions; ties and gaps under the margin are counted and dropped."""
-    prompts = [s for s in samples if s.run_id != "logs"][: config.pairs.prompts]
+    """Pairs from instructions that SFT has not seen; ties and gaps under the margin are counted and dropped.
+
+    On instructions that it was trained on, the SFT model makes few mistakes to learn from.
+    """
+    prompts = samples[: config.pairs.prompts]
     tasks = [Task(s.id, "pairs", "1", (Message("user", s.instruction, id="0"),)) for s in prompts]
     stored = run.file("candidates.jsonl")
     if not run.done("candidates"):
         with run.stage("candidates"):
             write_jsonl(stored, _candidates(run, config, tasks))
     answers = read_stored(stored, Answer)
+    if config.pairs.model_answers:
+        answers += [Answer(s.id, "model", s.answer, "stop_token") for s in prompts if s.answer is not None]
     judge = open_judge(config.judge, seed=0, cache=run.file("cache/judge.sqlite"))
     verdicts = judge_scores(tasks, answers, judge, run.file("verdicts_pairs.jsonl"), allow_partial=True)
     texts = {(a.task_id, a.model): a for a in answers}

@@ -40,8 +40,9 @@ class MineSettings(Config):
 class PairSettings(Config):
     """How preference pairs are made from k sampled answers (Magpie-DPO)."""
 
-    prompts: int = Field(800, ge=1, description="instructions that are answered k times")
-    k: int = Field(4, ge=2)
+    prompts: int = Field(1200, ge=1, description="instructions, unseen by SFT, that are answered k times")
+    k: int = Field(3, ge=1, description="sampled answers of the SFT model")
+    model_answers: bool = Field(True, description="the drawn-from model's own answer is one more candidate")
     temperature: float = Field(1.0, gt=0)
     min_margin: float = Field(1.0, gt=0, description="least gap in judged score between chosen and rejected")
 
@@ -57,11 +58,12 @@ class LoopConfig(Config):
     student: str = Field("microcosm:base", description="model that is trained: microcosm:base or hf:NAME-OR-PATH")
     judge: str = Field("microcosm:checker", description="microcosm:checker or an engine URI")
     seed: int = 0
-    instructions: int = Field(2000, ge=1, description="samples drawn before curation")
+    instructions: int = Field(3000, ge=1, description="samples drawn before curation")
     draw: tuple[DrawSlice, ...] = (DrawSlice(share=2), DrawSlice(temperature=1.1, top_p=0.98))
     max_instruction_tokens: int = Field(128, ge=1)
     max_answer_tokens: int = Field(96, ge=1)
     tasks: int = Field(400, ge=10, description="held-out tasks that all models are judged on")
+    sft_rows: int = Field(1600, ge=1, description="curated samples for SFT; the others become prompts of pairs")
     log_rows: int = Field(300, ge=0, description="conversations of --conversations that join the training data")
     curate: CurateSettings = CurateSettings()
     mine: MineSettings = MineSettings()

@@ -30,8 +30,8 @@ OnProgress = Callable[[str, StepLog], None]
 TWO_TURN_SHARE = 0.1
 SYSTEM_SHARE = 0.1
 # Rows on which the user's turn is a target too: enough to be able to write instructions ("Magpied"), while most of the
-# gradient goes to answering.
-USER_TARGET_SHARE = 0.4
+# gradient goes to answering. The polish at a low rate sharpens both.
+USER_TARGET_SHARE = {"chat": 0.4, "polish": 0.6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,12 @@ class BuildConfig:
     shared_tokens: int = 5_000_000
     base_tokens: int = 4_000_000
     chat_tokens: int = 9_000_000
+    polish_tokens: int = 2_500_000
     block: int = 256
     tokens_per_step: int = 4096
     shared_learning_rate: float = 4e-3
     learning_rate: float = 3e-3
+    polish_learning_rate: float = 1e-3
 
 
 def build_models(out: Path, config: BuildConfig, *, on_progress: OnProgress | None = None) -> dict[str, float]:
@@ -81,7 +83,8 @@ def build_models(out: Path, config: BuildConfig, *, on_progress: OnProgress | No
     run("shared", shared, document_rows(world, tokenizer, config, part="shared"), config.shared_learning_rate)
     chat = copy.deepcopy(shared)
     run("base", shared, document_rows(world, tokenizer, config, part="base"), config.learning_rate)
-    run("chat", chat, chat_rows(world, tokenizer, config), config.learning_rate)
+    run("chat", chat, chat_rows(world, tokenizer, config, part="chat"), config.learning_rate)
+    run("polish", chat, chat_rows(world, tokenizer, config, part="polish"), config.polish_learning_rate)
     for name, model in (("base", shared), ("chat", chat)):
         model.save_pretrained(out / name)
         tokenizer.save_pretrained(out / name)
@@ -110,12 +113,17 @@ def document_rows(world: World, tokenizer: Any, config: BuildConfig, *, part: st
             yield EncodedSequence(f"doc-{made}", np.asarray(block, dtype=np.int32), mask)
 
 
-def chat_rows(world: World, tokenizer: Any, config: BuildConfig) -> Iterator[EncodedSequence]:
-    """Conversations of one or two exercises, some under a system prompt that names the kind of help."""
-    rng = random.Random(f"chat/{config.seed}")
+def chat_rows(world: World, tokenizer: Any, config: BuildConfig, *, part: str) -> Iterator[EncodedSequence]:
+    """Conversations of one or two exercises, some under a system prompt that names the kind of help.
+
+    Args:
+        part: ``chat`` or ``polish``; other rows, and another share of user turns among the targets.
+    """
+    total = config.chat_tokens if part == "chat" else config.polish_tokens
+    rng = random.Random(f"{part}/{config.seed}")
     made = 0
     exercises = world.exercises(rng, 100_000_000, split="train")
-    while made < config.chat_tokens:
+    while made < total:
         first = next(exercises)
         messages = []
         if rng.random() < SYSTEM_SHARE:
@@ -124,7 +132,7 @@ def chat_rows(world: World, tokenizer: Any, config: BuildConfig) -> Iterator[Enc
         for exercise in turns:
             messages.append({"role": "user", "content": exercise.instruction})
             messages.append({"role": "assistant", "content": world.answer(exercise, rng)})
-        targets = "all" if rng.random() < USER_TARGET_SHARE else "assistant"
+        targets = "all" if rng.random() < USER_TARGET_SHARE[part] else "assistant"
         row = encode_chat(tokenizer, messages, id=stable_id(made), targets=targets, max_tokens=512)
         if row is not None:
             made += len(row)

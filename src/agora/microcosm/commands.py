@@ -33,9 +33,10 @@ def build(
         shared_tokens=round(usual.shared_tokens * scale),
         base_tokens=round(usual.base_tokens * scale),
         chat_tokens=round(usual.chat_tokens * scale),
+        polish_tokens=round(usual.polish_tokens * scale),
     )
     folder = out or MODELS
-    total = config.shared_tokens + config.base_tokens + config.chat_tokens
+    total = config.shared_tokens + config.base_tokens + config.chat_tokens + config.polish_tokens
     with progress(total, "training base and chat", unit="token") as bar:
         seconds = build_models(folder, config, on_progress=lambda name, step: bar.advance(step.tokens))
     card = measure_card(models=folder, build={"config": describe(config), "seconds": seconds})
