@@ -3,7 +3,7 @@
 Two workloads on one random Llama, greedy, with the same prompts and the same number of new tokens in every contender:
 
 - even: prompts of one length, the same number of new tokens. Nothing to gain, so this shows the engine's overhead.
-- ragged: prompts and answers of many lengths, three batches' worth. The bare loops pad on the left, run a batch until its
+- ragged: prompts and answers of many lengths, three batches long. The bare loops pad on the left, run a batch until its
   longest answer is done and count only the tokens asked for.
 
 Rounds are interleaved; medians over rounds are reported with the spread. On a shared machine read the CPU seconds.

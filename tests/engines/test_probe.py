@@ -107,6 +107,17 @@ def test_check_reports_what_fails(faults: FaultServer) -> None:
     assert report.problems == ("it answers neither chats nor raw prompts",)
 
 
+def test_a_server_that_ignores_the_temperature_is_found_out(faults: FaultServer) -> None:
+    report = check_engine(f"{faults.base_url}#m")
+    assert report.samples is False and report.repeatable and not report.ok
+    assert "ignores the temperature" in report.problems[0]
+    remote = OpenAIEngine(faults.base_url, "m", retry=FAST)
+    faults.script = [lambda handler, body: handler.reply(200, {"choices": [{"text": "Why?"}]})] * 9
+    raw = probe_raw_access(remote, prefix="<|user|>")
+    remote.close()
+    assert not raw.ok and "ignores the temperature" in raw.reason
+
+
 def test_a_missing_capability_is_named_with_what_would_do(faults: FaultServer) -> None:
     faults.script = [lambda handler, body: handler.reply(404, {"detail": "Not Found"})] * 9
     remote = OpenAIEngine(faults.base_url, "m", retry=FAST)

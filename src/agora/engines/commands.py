@@ -54,6 +54,7 @@ def _facts(report: Any) -> list[tuple[str, str]]:
         ("speed", number(report.tokens_per_s, "{:,.0f} tokens/s over 8 answers at once")),
         ("context", number(report.context, "{:,} tokens")),
         ("stop strings", report.stop),
+        ("other seeds", {True: "other texts", False: "the same text", None: "unknown"}[report.samples]),
         ("same seed", {True: "same text", False: "another text", None: "unknown"}[report.repeatable]),
         *([("raw prefix", f"{'ok' if raw.ok else 'FAILED'}: {raw.reason}")] if raw else []),
         *(("problem", problem) for problem in report.problems),

@@ -15,6 +15,8 @@ from .types import Capability, ChatRequest, CompleteRequest, Engine, Generation,
 ALL_CAPABILITIES = ("chat", "complete", "token_prompt", "score", "embed")
 RAW_ROUTES = "vLLM /v1/completions with token ids, llama.cpp /completion, Ollama raw: true, or hf:MODEL in process"
 
+_NO_SAMPLING = "every seed gives the same text: the server ignores the temperature"
+
 # How an assistant opens when its server wrapped the prefix into an empty user turn. A user who says hello asks for
 # something; these offer help or say that nothing was asked.
 _GREETING = re.compile(
@@ -48,6 +50,7 @@ class EngineReport:
         tokens_per_s: over eight answers of up to 32 tokens asked at once.
         context: most tokens of prompt and answer together.
         stop: ``honored``, ``left in the text`` (cut by us), ``ignored`` or ``unknown``.
+        samples: eight seeds at temperature 1 give more than one text; some servers ignore the temperature.
         repeatable: the same request with the same seed gives the same text twice.
         problems: one line each; empty when all is well.
     """
@@ -58,6 +61,7 @@ class EngineReport:
     tokens_per_s: float | None = None
     context: int | None = None
     stop: str = "unknown"
+    samples: bool | None = None
     repeatable: bool | None = None
     raw_access: RawAccess | None = None
     problems: tuple[str, ...] = ()
@@ -126,6 +130,8 @@ def _judge_raw(found: Sequence[Generation], expected: int | None) -> RawAccess:
     if expected is not None and counted is not None and counted != expected:
         cause = "a BOS was added" if counted == expected + 1 else "the server changes the prompt"
         return result(False, f"the engine counted {counted} prompt tokens where {expected} were sent: {cause}")
+    if len(texts) > 1 and len(set(texts)) == 1:
+        return result(False, f"{_NO_SAMPLING} ({texts[0][:40]!r})")
     if not any(text.strip() for text in texts):
         return result(False, "every text is empty: the prefix ends where the model would stop")
     return result(
@@ -202,10 +208,14 @@ def _measure(report: EngineReport, ask: _Ask) -> EngineReport:
     tokens = sum(g.usage.completion_tokens for g in drawn)
     again = ask([Sampling(temperature=1.0, max_tokens=32, seed=0)])
     repeatable = None if drawn[0].error or again[0].error else drawn[0].text == again[0].text
+    samples = None if problems else len({g.text for g in drawn}) > 1
+    if samples is False:
+        problems.append(_NO_SAMPLING)
     return replace(
         report,
-        latency_s=None if problems else median(times),
-        tokens_per_s=tokens / seconds if tokens and not problems else None,
+        latency_s=None if samples is None else median(times),
+        tokens_per_s=tokens / seconds if tokens and samples is not None else None,
+        samples=samples,
         repeatable=repeatable,
         stop=_stop_behavior(ask),
         problems=tuple(dict.fromkeys(problems)),
