@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agora.core.errors import CapabilityError, EngineError
 from agora.engines import ChatRequest, CompleteRequest, Generation, Sampling
+from agora.engines._slots import SlotCache
 from agora.engines.hf import HfEngine
 from tests.tiny import make_model, make_tiny_model, make_tokenizer
 
@@ -232,16 +233,16 @@ def test_logits_that_are_not_finite_are_an_error_and_harm_no_neighbor(tmp_path: 
 def test_running_out_of_memory_halves_the_batch_and_changes_nothing(
     engine: HfEngine, alone: dict[str, Generation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = engine._net.logits_at
+    real = engine._net.forward
     sizes = []
 
-    def small_device(ids: torch.Tensor, last: torch.Tensor, **more: object) -> torch.Tensor:
+    def small_device(cache: SlotCache, ids: torch.Tensor, *more: object, **named: object) -> torch.Tensor:
         sizes.append(len(ids))
         if len(ids) > 8:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return real(ids, last, **more)
+        return real(cache, ids, *more, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine._net, "logits_at", small_device)
+    monkeypatch.setattr(engine._net, "forward", small_device)
     found = list(engine.complete(_mixed()))
     assert max(sizes) > 8
     assert {g.id: g for g in found} == alone

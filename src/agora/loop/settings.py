@@ -40,7 +40,7 @@ class MineSettings(Config):
 class PairSettings(Config):
     """How preference pairs are made from k sampled answers (Magpie-DPO)."""
 
-    prompts: int = Field(1200, ge=1, description="instructions, unseen by SFT, that are answered k times")
+    prompts: int = Field(2200, ge=1, description="instructions, unseen by SFT, that are answered k times")
     k: int = Field(3, ge=1, description="sampled answers of the SFT model")
     model_answers: bool = Field(True, description="the drawn-from model's own answer is one more candidate")
     temperature: float = Field(1.0, gt=0)
@@ -58,12 +58,12 @@ class LoopConfig(Config):
     student: str = Field("microcosm:base", description="model that is trained: microcosm:base or hf:NAME-OR-PATH")
     judge: str = Field("microcosm:checker", description="microcosm:checker or an engine URI")
     seed: int = 0
-    instructions: int = Field(3000, ge=1, description="samples drawn before curation")
+    instructions: int = Field(4000, ge=1, description="samples drawn before curation")
     draw: tuple[DrawSlice, ...] = (DrawSlice(share=2), DrawSlice(temperature=1.1, top_p=0.98))
     max_instruction_tokens: int = Field(128, ge=1)
     max_answer_tokens: int = Field(96, ge=1)
-    tasks: int = Field(400, ge=10, description="held-out tasks that all models are judged on")
-    sft_rows: int = Field(1600, ge=1, description="curated samples for SFT; the others become prompts of pairs")
+    tasks: int = Field(500, ge=10, description="held-out tasks that all models are judged on")
+    sft_rows: int = Field(1400, ge=1, description="curated samples for SFT; the others become prompts of pairs")
     log_rows: int = Field(300, ge=0, description="conversations of --conversations that join the training data")
     curate: CurateSettings = CurateSettings()
     mine: MineSettings = MineSettings()
@@ -72,9 +72,9 @@ class LoopConfig(Config):
         learning_rate=2e-3, schedule="cosine", warmup=0.1, epochs=3, batch_size=32, checkpoint_every_s=5
     )
     dpo: TrainConfig = TrainConfig(
-        learning_rate=2e-4, schedule="linear", warmup=0.1, epochs=2, batch_size=32, checkpoint_every_s=5
+        learning_rate=1.5e-4, schedule="linear", warmup=0.1, epochs=2, batch_size=16, checkpoint_every_s=5
     )
-    beta: float = Field(0.1, gt=0, description="DPO's pull toward the SFT model")
-    dpo_sft_weight: float = Field(0.0, ge=0)
+    beta: float = Field(0.3, gt=0, description="DPO's pull toward the SFT model")
+    dpo_sft_weight: float = Field(1.0, ge=0, description="weight of the likelihood of chosen answers (RPO)")
     baselines: tuple[Literal["base", "sft", "dpo", "chat"], ...] = ("base", "sft", "chat")
     margin: int | None = Field(None, ge=0, description="WB-Reward's length margin K in characters; none by default")
