@@ -14,8 +14,8 @@ FinishReason = Literal["stop_token", "stop_string", "length", "empty", "error"]
 class Sampling:
     """How to decode. ``temperature`` 0 is greedy; ``seed`` is this item's own, so batches never matter.
 
-    ``first_token_temperature`` divides the logits of position 0 (Magpie's flat first token); ``banned_first_ids`` may not
-    be drawn there.
+    ``first_token_temperature`` divides the logits of position 0 (Magpie's flat first token); ``banned_first_ids`` may
+    not be drawn there.
     """
 
     temperature: float = 0.0
@@ -99,8 +99,8 @@ class Score:
 class Engine(Protocol):
     """One way to talk to any model. Results stream back as they finish, in any order, matched by ``id``.
 
-    One failing item becomes a Generation with ``finish_reason == "error"``; it never ends the stream. A missing capability
-    raises :class:`agora.core.errors.CapabilityError` before any work.
+    One failing item becomes a Generation with ``finish_reason == "error"``; it never ends the stream. A missing
+    capability raises :class:`agora.core.errors.CapabilityError` before any work.
     """
 
     @property

@@ -103,13 +103,14 @@ def _load(uri: str) -> tuple[Any, Any]:
     """Model in fp32 and tokenizer of an in-process URI, on a GPU where there is one."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+    from transformers.utils.logging import disable_progress_bar
 
     parsed = parse_uri(uri)
     if parsed.scheme not in ("microcosm", "hf"):
         raise UsageError(f"{uri} cannot be trained: it is not loaded in process", hint="use microcosm:base or hf:PATH")
     path = microcosm_folder(parsed.name) if parsed.scheme == "microcosm" else parsed.name
-    logging.disable_progress_bar()  # the loop shows its own
+    quiet: Any = disable_progress_bar
+    quiet()  # the loop shows its own
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device=device), AutoTokenizer.from_pretrained(path)
