@@ -66,7 +66,8 @@ def close_loop(
     samples, funnel = data.training_samples(run, config, reserved=[*benchmark, *mined], logged=logged)
     for_sft, for_pairs = data.split_samples(samples, config)
     models.train_sft(run, config, for_sft)
-    made = _stage(run, "pairs", PreferencePair, lambda: pairs.make_pairs(run, config, for_pairs))
+    sampled = _stage(run, "candidates", Answer, lambda: pairs.sample_candidates(run, config, for_pairs))
+    made = _stage(run, "pairs", PreferencePair, lambda: pairs.make_pairs(run, config, for_pairs, sampled))
     models.train_dpo(run, config, made)
     shown = [*benchmark, *(task for task in mined[:8] if task not in benchmark)]
     for name in MODELS:

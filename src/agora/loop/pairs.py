@@ -8,27 +8,23 @@ from collections.abc import Mapping, Sequence
 from agora.core.progress import progress
 from agora.core.records import Answer, Message, PreferencePair, Provenance, Sample, Task, Verdict, stable_id
 from agora.core.runs import RunDir
-from agora.core.tables import write_jsonl
 from agora.engines import open_engine
 from agora.engines.types import ChatRequest, Sampling
 from agora.loop.models import uri_of
 from agora.loop.settings import LoopConfig
-from agora.loop.stored import read_stored
 from agora.rooms.judge import judge_scores, open_judge
 
 
-def make_pairs(run: RunDir, config: LoopConfig, samples: Sequence[Sample]) -> list[PreferencePair]:
+def make_pairs(
+    run: RunDir, config: LoopConfig, samples: Sequence[Sample], candidates: Sequence[Answer]
+) -> list[PreferencePair]:
     """Pairs from instructions that SFT has not seen; ties and gaps under the margin are counted and dropped.
 
     On instructions that it was trained on, the SFT model makes few mistakes to learn from.
     """
     prompts = samples[: config.pairs.prompts]
-    tasks = [Task(s.id, "pairs", "1", (Message("user", s.instruction, id="0"),)) for s in prompts]
-    stored = run.file("candidates.jsonl")
-    if not run.done("candidates"):
-        with run.stage("candidates"):
-            write_jsonl(stored, _candidates(run, config, tasks))
-    answers = read_stored(stored, Answer)
+    tasks = [_prompt(sample) for sample in prompts]
+    answers = list(candidates)
     if config.pairs.model_answers:
         answers += [Answer(s.id, "model", s.answer, "stop_token") for s in prompts if s.answer is not None]
     judge = open_judge(config.judge, seed=0, cache=run.file("cache/judge.sqlite"))
@@ -45,8 +41,9 @@ def make_pairs(run: RunDir, config: LoopConfig, samples: Sequence[Sample]) -> li
     return pairs
 
 
-def _candidates(run: RunDir, config: LoopConfig, tasks: Sequence[Task]) -> list[Answer]:
-    """k sampled answers per prompt; candidate i answers under the name ``sft#i``."""
+def sample_candidates(run: RunDir, config: LoopConfig, samples: Sequence[Sample]) -> list[Answer]:
+    """k sampled answers of the SFT model per prompt; candidate i answers under the name ``sft#i``."""
+    tasks = [_prompt(sample) for sample in samples[: config.pairs.prompts]]
     requests = [
         ChatRequest(
             f"{task.id}#{i}",
@@ -70,6 +67,10 @@ def _candidates(run: RunDir, config: LoopConfig, tasks: Sequence[Task]) -> list[
                 found[reply.id] = Answer(task_id, f"sft#{index}", reply.text, reply.finish_reason)
     engine.close()
     return [found[request.id] for request in requests if request.id in found]
+
+
+def _prompt(sample: Sample) -> Task:
+    return Task(sample.id, "pairs", "1", (Message("user", sample.instruction, id="0"),))
 
 
 def _best_against_worst(

@@ -121,7 +121,7 @@ def _scores(report: Report, judged: Judged, benchmark: Sequence[Task]) -> None:
                 x=alt.X("score:Q", title="WB-Score"),
                 y=alt.Y("group:N", title=None),
                 color=alt.Color("model:N", sort=[m.name for m in judged.models], title="model"),
-                shape=alt.Shape("model:N", sort=[m.name for m in judged.models], title="model"),
+                shape=alt.Shape("model:N", sort=[m.name for m in judged.models], legend=None),
             )
             .properties(height=40 * max(1, len(groups)))
         )
