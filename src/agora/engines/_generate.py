@@ -124,13 +124,13 @@ def prefill(net: Net, cache: SlotCache, prompts: Sequence[Sequence[int]], slots:
             ids_NQ[row, : len(piece)] = torch.tensor(piece)
         at_NQ = torch.arange(start, start + width, device=net.device).expand(len(part), width)
         last = [min(lengths[i] - start, width) - 1 for i in part]
-        logits_NV = net.logits_at(
+        logits_NV = net.forward(
+            cache,
             ids_NQ.to(net.device),
-            torch.tensor(last, device=net.device),
-            attention_mask=cache.aim(at_NQ, start + width, torch.tensor([slots[i] for i in part], device=net.device)),
-            position_ids=at_NQ.clamp(max=net.context - 1) if net.context else at_NQ,
-            past_key_values=cache,
-            use_cache=True,
+            at_NQ,
+            start + width,
+            slots=torch.tensor([slots[i] for i in part], device=net.device),
+            last_N=torch.tensor(last, device=net.device),
         )
         found.update({i: logits_NV[row] for row, i in enumerate(part) if lengths[i] <= start + width})
     cache.open_rows(slots, lengths)
@@ -212,14 +212,7 @@ class SlotLoop:
             some = next(row for row in self.slots if row is not None).sampling  # idle slots copy a live one: no branch
             self.plan = Plan.of([row.sampling if row else some for row in self.slots], self.net.device)
         at_R1 = torch.from_numpy(self.at_R).to(self.net.device)[:, None]
-        logits_RV = self.net.logits_at(
-            self.token_R[:, None],
-            torch.zeros_like(self.token_R),
-            attention_mask=self.cache.aim(at_R1, int(self.at_R.max()) + 1),
-            position_ids=at_R1,
-            past_key_values=self.cache,
-            use_cache=True,
-        )
+        logits_RV = self.net.forward(self.cache, self.token_R[:, None], at_R1, int(self.at_R.max()) + 1)
         self.token_R, logprob_R = choose(logits_RV, self.plan, self.count_R)
         self.at_R += self.live_R
         self.count_R += np.uint64(1)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._lean import LeanLlama
 from ._slots import SlotCache
 
 # With a fixed code path MKL's results do not depend on how its buffers happen to be aligned, which is what makes a row
@@ -27,6 +28,7 @@ class Net:
     Attributes:
         plain_head: logits are the output embedding applied to the last hidden state (no scaling, no soft cap).
         ragged: rows of different lengths may share a :class:`~agora.engines._slots.SlotCache`.
+        lean: our own forward pass for such batches, where the model has one that agrees with the library's.
         context: most positions the model takes; None when it does not say.
     """
 
@@ -40,7 +42,11 @@ class Net:
         self.vocabulary = int(self.config.vocab_size)
         with torch.inference_mode():
             self.plain_head = self._check_head()
+            self.lean = LeanLlama.of(model) if self.plain_head else None
             self.ragged = _attends_to_everything(self.config) and self._check_ragged()
+            if self.lean is not None and not self.ragged:
+                self.lean = None
+                self.ragged = _attends_to_everything(self.config) and self._check_ragged()
 
     def new_cache(self, rows: int, capacity: int) -> SlotCache:
         """An empty cache for ragged rows."""
@@ -66,16 +72,57 @@ class Net:
         logits: Tensor = self.model.get_output_embeddings()(hidden_NF)
         return logits[:rows]
 
-    def logits_at(self, ids_NQ: Tensor, last_N: Tensor, **more: Any) -> Tensor:
-        """Logits ``NV`` after token ``last_N`` of each row; no other position is projected if that can be helped."""
-        if self.plain_head and ids_NQ.shape[1] == 1:
-            return self.project(self.hidden(ids_NQ, **more)[:, 0])
-        row_N = torch.arange(len(ids_NQ), device=self.device)
-        if self.plain_head:
-            return self.project(self.hidden(ids_NQ, **more)[row_N, last_N])
+    def forward(
+        self,
+        cache: SlotCache,
+        ids_NQ: Tensor,
+        at_NQ: Tensor,
+        length: int,
+        *,
+        slots: Tensor | None = None,
+        last_N: Tensor | None = None,
+    ) -> Tensor:
+        """Write new tokens into the cache; returns logits ``NV`` after one token of each row.
+
+        Args:
+            cache: from :meth:`new_cache`.
+            ids_NQ: the tokens.
+            at_NQ: their positions.
+            length: tokens to attend over, at least the largest position plus one.
+            slots: the rows written; None: all.
+            last_N: which token's logits; None where each row has one token.
+        """
+        mask_N1QL = cache.aim(at_NQ, length, slots)
+        if self.context:
+            at_NQ = at_NQ.clamp(max=self.context - 1)  # padding may stand beyond the last learned position
+        if not self.plain_head:
+            return self._wrapped(cache, ids_NQ, at_NQ, mask_N1QL, last_N)
+        if self.lean is not None:
+            states_NQF = self.lean.hidden(ids_NQ, at_NQ, mask_N1QL, cache)
+        else:
+            states_NQF = self.hidden(
+                ids_NQ, position_ids=at_NQ, attention_mask=mask_N1QL, past_key_values=cache, use_cache=True
+            )
+        if last_N is None:
+            return self.project(states_NQF[:, 0])
+        return self.project(states_NQF[torch.arange(len(last_N), device=self.device), last_N])
+
+    def _wrapped(
+        self, cache: SlotCache, ids_NQ: Tensor, at_NQ: Tensor, mask_N1QL: Tensor, last_N: Tensor | None
+    ) -> Tensor:
+        """Through the whole model, for heads that do more than project."""
+        if last_N is None:
+            last_N = torch.zeros(len(ids_NQ), dtype=torch.long, device=self.device)
         kept, column_N = torch.unique(last_N, return_inverse=True)
-        logits: Tensor = self.model(input_ids=ids_NQ, logits_to_keep=kept, **more).logits
-        return logits[row_N, column_N]
+        logits: Tensor = self.model(
+            input_ids=ids_NQ,
+            position_ids=at_NQ,
+            attention_mask=mask_N1QL,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=kept,
+        ).logits
+        return logits[torch.arange(len(ids_NQ), device=self.device), column_N]
 
     def all_logits(self, ids_NQ: Tensor, **more: Any) -> Tensor:
         """Logits at every position, ``NQV``."""
@@ -107,17 +154,9 @@ class Net:
         try:
             cache = self.new_cache(_MIN_ROWS, 32)
             first = prefill(self, cache, prompts, [2, 0])
-            at = torch.tensor([19, 0, 3, 0], device=self.device)
+            at = torch.tensor([[19], [0], [3], [0]], device=self.device)
             step = torch.tensor([[5], [0], [7], [0]], device=self.device)
-            mask = cache.aim(at[:, None], 20)
-            second = self.logits_at(
-                step,
-                torch.zeros_like(at),
-                position_ids=at[:, None],
-                attention_mask=mask,
-                past_key_values=cache,
-                use_cache=True,
-            )
+            second = self.forward(cache, step, at, 20)
             whole = [[*prompts[0], 7], [*prompts[1], 5]]
             alone = [self.all_logits(torch.tensor([ids], device=self.device))[0] for ids in whole]
         except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError):
