@@ -89,9 +89,9 @@ def test_running_again_changes_nothing_and_calls_no_model(unbroken: tuple[Path, 
 
 def test_changed_settings_are_refused_and_named(unbroken: tuple[Path, dict[str, Any]]) -> None:
     out, _ = unbroken
-    done = agora(*loop_arguments(out, "--set", "beta=0.3"))
+    done = agora(*loop_arguments(out, "--set", "beta=0.7"))
     assert done.returncode == 2
-    assert "beta" in done.stderr and "0.1" in done.stderr and "0.3" in done.stderr
+    assert "beta" in done.stderr and "0.3" in done.stderr and "0.7" in done.stderr
     assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
 
 

@@ -68,7 +68,7 @@ def test_dpo_loss_and_gradient_equal_one_row_at_a_time(model: Any, budget: int) 
 def test_dpo_of_a_model_against_itself_is_log_two(model: Any) -> None:
     groups = naive.random_pairs(np.random.default_rng(2), 5)
     loss, _ = loss_and_gradient(model, groups, DPO(reference_logprobs(model, groups), beta=0.3), 500)
-    assert loss == pytest.approx(np.log(2), abs=1e-6)
+    assert loss == pytest.approx(np.log(2), abs=1e-5)  # sums of hundreds of nats in fp32
 
 
 def test_swapping_chosen_and_rejected_flips_the_margin(model: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from agora.core.errors import DataError
 from agora.core.progress import progress
 from agora.core.records import Answer, Message, PreferencePair, Provenance, Sample, Task, Verdict, stable_id
 from agora.core.runs import RunDir
@@ -32,12 +33,17 @@ def make_pairs(
     texts = {(a.task_id, a.model): a for a in answers}
     by_task: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
-        # a cut answer may be good or bad; nothing is learned from its end
-        if verdict.status == "ok" and texts[verdict.task_id, verdict.model].finish_reason != "length":
+        if verdict.status == "ok":
             by_task[verdict.task_id].append(verdict)
     made = [_best_against_worst(task, by_task[task.id], texts, config, judge.name) for task in tasks]
     pairs = [pair for pair in made if pair is not None]
     run.event("pairs", prompts=len(tasks), pairs=len(pairs), without=len(tasks) - len(pairs))
+    if not pairs:
+        raise DataError(
+            f"no preference pair came of {len(tasks)} instructions",
+            where="pairs",
+            hint="draw more instructions, lower sft_rows or pairs.min_margin, or use a judge that knows the tasks",
+        )
     return pairs
 
 
@@ -85,9 +91,11 @@ def _best_against_worst(
     def rank(verdict: Verdict) -> tuple[float, str]:
         return float(verdict.value or 0), stable_id(config.seed, task.id, verdict.model)
 
-    if len(verdicts) < 2:
+    # a cut answer may be the worse one but never the example to follow: nobody saw its end
+    whole = [v for v in verdicts if answers[task.id, v.model].finish_reason != "length"]
+    if not whole:
         return None
-    best, worst = max(verdicts, key=rank), min(verdicts, key=rank)
+    best, worst = max(whole, key=rank), min(verdicts, key=rank)
     margin = float(best.value or 0) - float(worst.value or 0)
     if margin < config.pairs.min_margin:
         return None

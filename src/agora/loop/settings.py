@@ -59,7 +59,7 @@ class LoopConfig(Config):
     judge: str = Field("microcosm:checker", description="microcosm:checker or an engine URI")
     seed: int = 0
     instructions: int = Field(4000, ge=1, description="samples drawn before curation")
-    draw: tuple[DrawSlice, ...] = (DrawSlice(share=2), DrawSlice(temperature=1.1, top_p=0.98))
+    draw: tuple[DrawSlice, ...] = (DrawSlice(share=2, top_p=0.8), DrawSlice(top_p=0.95))
     max_instruction_tokens: int = Field(128, ge=1)
     max_answer_tokens: int = Field(96, ge=1)
     tasks: int = Field(500, ge=10, description="held-out tasks that all models are judged on")

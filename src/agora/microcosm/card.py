@@ -21,6 +21,8 @@ from agora.microcosm.world import CATEGORIES, FAMILIES, Exercise, World, check
 MODELS = Path(str(files("agora"))) / "microcosm" / "models"
 CARD = MODELS / "card.json"
 MAX_ANSWER_TOKENS = 96
+# Without it one draw in five is ill-posed (two equal prices, no odd one out); distinctness hardly suffers.
+DRAW_TOP_P = 0.8
 
 
 def read_card() -> dict[str, Any]:
@@ -47,7 +49,7 @@ def measure_card(
 
     Args:
         n_tasks: held-out exercises that both models answer greedily.
-        n_drawn: instructions drawn from ``chat`` with nothing but its template's prefix, at temperature 1.
+        n_drawn: instructions drawn from ``chat`` with nothing but its template's prefix, at temperature 1 and top-p 0.8.
         seed: of the exercises and draws.
         models: folder with ``base`` and ``chat``.
         build: how the models were made; kept on the card as given.
@@ -103,7 +105,9 @@ def _draw(engine: Engine, models: Path, world: World, n: int, seed: int) -> dict
     prefix = tuple(tokenizer.encode("<|user|>", add_special_tokens=False))
     requests = (
         CompleteRequest(
-            str(i), prompt_ids=prefix, sampling=Sampling(temperature=1.0, max_tokens=128, seed=seed * 1_000_003 + i)
+            str(i),
+            prompt_ids=prefix,
+            sampling=Sampling(top_p=DRAW_TOP_P, temperature=1.0, max_tokens=128, seed=seed * 1_000_003 + i),
         )
         for i in range(n)
     )
@@ -113,6 +117,8 @@ def _draw(engine: Engine, models: Path, world: World, n: int, seed: int) -> dict
     valid = [r for r in recognized if r is not None]
     return {
         "n": n,
+        "temperature": 1.0,
+        "top_p": DRAW_TOP_P,
         "ended": _share([g.finish_reason == "stop_token" for g in drawn]),
         "valid": _share([r is not None for r in recognized]),
         "distinct": round(len(set(texts)) / n, 4),
