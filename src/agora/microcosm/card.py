@@ -49,11 +49,14 @@ def measure_card(
 
     Args:
         n_tasks: held-out exercises that both models answer greedily.
-        n_drawn: instructions drawn from ``chat`` with nothing but its template's prefix, at temperature 1 and top-p 0.8.
+        n_drawn: instructions drawn from ``chat`` with its template's prefix alone, at temperature 1 and top-p 0.8.
         seed: of the exercises and draws.
         models: folder with ``base`` and ``chat``.
         build: how the models were made; kept on the card as given.
     """
+    import torch  # noqa: F401 - loading a model is timed without the import of the libraries
+    import transformers  # noqa: F401
+
     world = World()
     tasks = list(world.exercises(random.Random(f"card/{seed}"), n_tasks, split="heldout"))
     card: dict[str, Any] = {
