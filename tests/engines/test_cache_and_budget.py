@@ -131,6 +131,29 @@ for i in range(200):
 """
 
 
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from agora.engines import CachedEngine, ChatRequest
+from agora.engines.openai import OpenAIEngine
+engine = CachedEngine(OpenAIEngine(sys.argv[1], "m", concurrency=2), Path(sys.argv[2]))
+requests = [ChatRequest(str(i), ({"role": "user", "content": f"question {i}"},)) for i in range(40)]
+for i, answer in enumerate(engine.chat(requests)):
+    if i == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_kill_9_loses_only_what_is_in_flight(faults: FaultServer, tmp_path: Path) -> None:
+    path = tmp_path / "answers.sqlite"
+    killed = subprocess.run([sys.executable, "-c", _KILLED, faults.base_url, str(path)], timeout=60, check=False)
+    assert killed.returncode == -9
+    engine = _cached(faults, path)
+    assert sum(g.cached for g in engine.chat(_requests(40))) >= 10
+    engine.close()
+    assert len(faults.calls) <= 40 + 2
+
+
 def test_two_processes_share_a_cache(tmp_path: Path) -> None:
     from agora.engines.cache import AnswerStore
 
