@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agora.core.errors import BudgetError, ConfigError, DataError, UsageError
@@ -166,6 +166,7 @@ def test_two_processes_share_a_cache(tmp_path: Path) -> None:
     store.close()
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 50), max_size=30), st.integers(0, 400))
 def test_a_budget_is_reached_exactly_when_the_sum_is(spends: list[int], limit: int) -> None:
     budget = Budget(max_tokens=limit)

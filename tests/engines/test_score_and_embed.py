@@ -6,7 +6,7 @@ import random
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agora.core.errors import DataError
@@ -25,7 +25,7 @@ def _naive(engine: HfEngine, prompt: str, continuation: str) -> list[float]:
     return [float(table[len(before) - 1 + i, token]) for i, token in enumerate(after)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.integers(1, 30), st.sampled_from((64, 1000, 16384)))
 def test_scores_equal_one_naive_row_at_a_time(
     engine: HfEngine, rng: random.Random, size: int, batch_tokens: int
