@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from .run_list import RunInfo
+    from agora.core.run_list import RunInfo
 
 app = typer.Typer(name="runs", help="List, show and compare runs.", no_args_is_help=True)
 
@@ -24,7 +24,7 @@ def list_command(
     json: Json = False,
 ) -> None:
     """List the runs in a folder, oldest first."""
-    from .run_list import list_runs
+    from agora.core.run_list import list_runs
 
     # before the first run there is no folder, and that is no mistake
     runs = list_runs(root) if root.exists() or root != Path("runs") else []
@@ -45,14 +45,14 @@ def _list_row(run: RunInfo) -> list[str]:
 @app.command("show")
 def show_command(run: Run, json: Json = False) -> None:
     """Show what a run was asked, how far it came and what it measured."""
-    from .run_list import find_run, read_metrics, read_run
+    from agora.core.run_list import find_run, read_metrics, read_run
 
     folder = find_run(run)
     state, metrics = read_run(folder), read_metrics(folder)
     if json:
         _print_json(state | {"path": folder, "metrics": metrics})
         return
-    from .differences import flatten
+    from agora.core.differences import flatten
 
     heads = ("command", "status", "error", "seed", "version", "created", "finished", "licences", "inputs", "machine")
     facts = {key: state[key] for key in heads if state.get(key) not in (None, [], {})}
@@ -69,7 +69,7 @@ def _stage(stage: dict[str, Any]) -> str:
 @app.command("compare")
 def compare_command(a: Run, b: Run, json: Json = False) -> None:
     """Show where two runs differ: configuration and last metrics."""
-    from .run_list import compare_runs, find_run
+    from agora.core.run_list import compare_runs, find_run
 
     found = compare_runs(find_run(a), find_run(b))
     if json:
@@ -87,7 +87,7 @@ def compare_command(a: Run, b: Run, json: Json = False) -> None:
 
 
 def _print_json(value: Any) -> None:
-    from .json_text import dumps
+    from agora.core.json_text import dumps
 
     typer.echo(dumps(value, indent=True).decode())
 
@@ -106,7 +106,7 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _value(value: Any) -> str:
-    from .json_text import dumps
+    from agora.core.json_text import dumps
 
     if value is None:
         return "-"
@@ -116,6 +116,6 @@ def _value(value: Any) -> str:
 
 
 def _plain(text: Any) -> str:
-    from .files import printable
+    from agora.core.files import printable
 
     return printable(str(text))

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import ConfigError
-from .files import nearest, require_file
-from .yaml_text import Place, parse_yaml, read_yaml
+from agora.core.errors import ConfigError
+from agora.core.files import nearest, require_file
+from agora.core.yaml_text import Place, parse_yaml, read_yaml
 
 M = TypeVar("M", bound=BaseModel)
 

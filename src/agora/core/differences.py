@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .json_text import dumps
+from agora.core.json_text import dumps
 
 
 class Difference(NamedTuple):

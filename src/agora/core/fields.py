@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
-from .errors import DataError
-from .files import nearest
+from agora.core.errors import DataError
+from agora.core.files import nearest
 
 Code = Callable[[Any], Any]
 

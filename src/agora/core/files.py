@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from .errors import AgoraError, DataError, MissingError
+from agora.core.errors import AgoraError, DataError, MissingError
 
 BLOCK = 1 << 20
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"

@@ -16,16 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .differences import describe, differences
-from .errors import ConfigError, DataError, MissingError, UsageError
-from .files import BLOCK, atomic_file, nearest, sha256_file, sweep_temporaries
-from .json_text import dumps, loads
-from .jsonl import read_json, write_json
-from .lock import FolderLock
-from .progress import progress
-from .records import stable_id
-from .shards import Outcome, Shard, Step, make_shards, outcome_of, run_shard, shard_file
-from .workers import LocalRunner, Runner, SerialRunner
+from agora.core.differences import describe, differences
+from agora.core.errors import ConfigError, DataError, MissingError, UsageError
+from agora.core.files import BLOCK, atomic_file, nearest, sha256_file, sweep_temporaries
+from agora.core.json_text import dumps, loads
+from agora.core.jsonl import read_json, write_json
+from agora.core.lock import FolderLock
+from agora.core.progress import progress
+from agora.core.records import stable_id
+from agora.core.shards import Outcome, Shard, Step, make_shards, outcome_of, run_shard, shard_file
+from agora.core.workers import LocalRunner, Runner, SerialRunner
 
 __all__ = ["JobReport", "Runner", "Shard", "Step", "make_shards", "run_steps"]
 

@@ -10,9 +10,9 @@ from typing import IO, Any, Literal, NamedTuple
 
 import orjson
 
-from .errors import DataError
-from .json_text import loads
-from .jsonl import Rejects
+from agora.core.errors import DataError
+from agora.core.json_text import loads
+from agora.core.jsonl import Rejects
 
 PARQUET = b"PAR1"
 

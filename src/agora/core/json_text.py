@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from .errors import DataError
+from agora.core.errors import DataError
 
 
 def loads(raw: bytes) -> Any:

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from .errors import DataError, UsageError
-from .files import BLOCK, atomic_file, make_folder, open_plain, require_file, write_bytes, write_failed
-from .json_text import dumps, loads
-from .schemas import to_row
+from agora.core.errors import DataError, UsageError
+from agora.core.files import BLOCK, atomic_file, make_folder, open_plain, require_file, write_bytes, write_failed
+from agora.core.json_text import dumps, loads
+from agora.core.schemas import to_row
 
 
 class JsonlWriter:

@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import AgoraError
-from .files import make_folder, write_failed
+from agora.core.errors import AgoraError
+from agora.core.files import make_folder, write_failed
 
 LOCK_NAME = ".lock"
 _PATIENCE_S = 0.3  # `is_locked` of a listing process holds the lock for a moment

@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from .errors import AgoraError, DataError
-from .fields import field_types
-from .files import BLOCK, atomic_file
-from .json_text import dumps, loads
-from .schemas import META_JSON, META_SCHEMA, arrow_schema, column_packer, from_row, to_row
+from agora.core.errors import AgoraError, DataError
+from agora.core.fields import field_types
+from agora.core.files import BLOCK, atomic_file
+from agora.core.json_text import dumps, loads
+from agora.core.schemas import META_JSON, META_SCHEMA, arrow_schema, column_packer, from_row, to_row
 
 BATCH_ROWS = 4096
 Unpack = Callable[[Any], Any]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .differences import differences
-from .errors import AgoraError, DataError, MissingError
-from .files import missing
-from .jsonl import Rejects, read_json
-from .lock import is_locked
+from agora.core.differences import differences
+from agora.core.errors import AgoraError, DataError, MissingError
+from agora.core.files import missing
+from agora.core.jsonl import Rejects, read_json
+from agora.core.lock import is_locked
 
 RUN_FILE = "run.json"
 RUNS_ROOT = Path("runs")
@@ -122,7 +122,7 @@ def read_metrics(path: Path) -> dict[str, float | None]:
 
     A torn last line, which a killed run leaves, is not a value.
     """
-    from .tables import read_rows
+    from agora.core.tables import read_rows
 
     file = Path(path) / "metrics.jsonl"
     if not file.is_file() or not file.stat().st_size:

@@ -21,15 +21,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import agora
-
-from .differences import describe, differences
-from .errors import ConfigError, UsageError
-from .files import make_folder, sha256_path, sweep_temporaries
-from .json_text import dumps, loads
-from .jsonl import JsonlWriter, read_json, write_json
-from .lock import FolderLock
-from .redact import redact
-from .run_list import RUN_FILE, RunInfo, compare_runs, list_runs, read_metrics, read_run
+from agora.core.differences import describe, differences
+from agora.core.errors import ConfigError, UsageError
+from agora.core.files import make_folder, sha256_path, sweep_temporaries
+from agora.core.json_text import dumps, loads
+from agora.core.jsonl import JsonlWriter, read_json, write_json
+from agora.core.lock import FolderLock
+from agora.core.redact import redact
+from agora.core.run_list import RUN_FILE, RunInfo, compare_runs, list_runs, read_metrics, read_run
 
 __all__ = ["RunDir", "RunInfo", "compare_runs", "list_runs", "read_metrics", "read_run"]
 

@@ -12,9 +12,9 @@ import typing
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
-from .errors import DataError
-from .fields import Code, FieldError, codec, field_types
-from .json_text import dumps
+from agora.core.errors import DataError
+from agora.core.fields import Code, FieldError, codec, field_types
+from agora.core.json_text import dumps
 
 if typing.TYPE_CHECKING:
     import pyarrow

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import AgoraError, DataError, UsageError
-from .jsonl import Rejects, read_json, write_json, write_jsonl
-from .tables import find_slices, read_slice
+from agora.core.errors import AgoraError, DataError, UsageError
+from agora.core.jsonl import Rejects, read_json, write_json, write_jsonl
+from agora.core.tables import find_slices, read_slice
 
 Rows = Iterator[dict[str, Any]]
 

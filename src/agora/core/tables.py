@@ -11,12 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from .errors import DataError
-from .files import open_plain, require_file
-from .json_rows import Row, first_line, layout, line_rows, whole_rows
-from .jsonl import JsonlWriter, Rejects, read_json, write_json, write_jsonl
-from .parquet import parquet_num_rows, parquet_rows, parquet_source, write_parquet
-from .schemas import from_row
+from agora.core.errors import DataError
+from agora.core.files import open_plain, require_file
+from agora.core.json_rows import Row, first_line, layout, line_rows, whole_rows
+from agora.core.jsonl import JsonlWriter, Rejects, read_json, write_json, write_jsonl
+from agora.core.parquet import parquet_num_rows, parquet_rows, parquet_source, write_parquet
+from agora.core.schemas import from_row
 
 __all__ = [
     "JsonlWriter",

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, TypeVar
 
-from .errors import AgoraError, UsageError
+from agora.core.errors import AgoraError, UsageError
 
 A = TypeVar("A")
 B = TypeVar("B")

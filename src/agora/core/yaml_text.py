@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from .errors import ConfigError
+from agora.core.errors import ConfigError
 
 Place = tuple[str | int, ...]
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .budget import Budget
-from .registry import open_engine
-from .types import (
+from agora.engines.budget import Budget
+from agora.engines.registry import open_engine
+from agora.engines.types import (
     Capability,
     ChatRequest,
     CompleteRequest,
@@ -22,12 +22,12 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from ._http import Retry
-    from ._wire import Prices
-    from .batch import read_batch, write_batch
-    from .cache import CachedEngine
-    from .generate import GenerateReport, generate_file
-    from .probe import EngineReport, RawAccess, can, check_engine, probe_raw_access, require
+    from agora.engines._http import Retry
+    from agora.engines._wire import Prices
+    from agora.engines.batch import read_batch, write_batch
+    from agora.engines.cache import CachedEngine
+    from agora.engines.generate import GenerateReport, generate_file
+    from agora.engines.probe import EngineReport, RawAccess, can, check_engine, probe_raw_access, require
 
 # loaded when first used, so that importing this package costs next to nothing
 _LATER = {

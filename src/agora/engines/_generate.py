@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._net import Net
-from ._sampling import Plan, choose
-from ._slots import BLOCK, SlotCache, round_up
-from .types import FinishReason, Sampling
+from agora.engines._net import Net
+from agora.engines._sampling import Plan, choose
+from agora.engines._slots import BLOCK, SlotCache, round_up
+from agora.engines.types import FinishReason, Sampling
 
 CHUNK = 128  # prompt tokens per prefill call on CPU: from 192 queries on, attention splits its work another way
 _ACCELERATOR_CHUNK = 2048

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ..core.errors import EngineError
+from agora.core.errors import EngineError
 
 _RETRIED = frozenset({408, 409, 425, 429})
 _Job = TypeVar("_Job")

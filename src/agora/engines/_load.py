@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import EngineError, MissingError
+from agora.core.errors import EngineError, MissingError
 
 _DECIDING = frozenset({".json", ".safetensors", ".bin", ".model", ".jinja", ".txt"})
 

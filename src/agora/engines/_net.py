@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._lean import LeanLlama
-from ._slots import SlotCache
+from agora.engines._lean import LeanLlama
+from agora.engines._slots import SlotCache
 
 # With a fixed code path MKL's results do not depend on how its buffers happen to be aligned, which is what makes a row
 # independent of its neighbors to the last bit. It is read at the first matrix product; a user's own choice is kept.
@@ -148,7 +148,7 @@ class Net:
 
     def _check_ragged(self) -> bool:
         """Two rows of unlike length through the slot cache must give what each gives alone."""
-        from ._generate import prefill
+        from agora.engines._generate import prefill
 
         prompts = [self._probe_ids(1, n)[0].tolist() for n in (3, 19)]
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._net import Net
+from agora.engines._net import Net
 
 _CHUNK_NUMBERS = 1 << 24  # logits held at once: 64 MiB in fp32
 

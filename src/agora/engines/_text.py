@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.errors import DataError
-from ._generate import Row
+from agora.core.errors import DataError
+from agora.engines._generate import Row
 
 
 class TextSide:

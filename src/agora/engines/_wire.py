@@ -6,8 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import CapabilityError, ConfigError, DataError
-from .types import ChatRequest, CompleteRequest, FinishReason, Generation, Sampling, Score, ScoreRequest, Usage
+from agora.core.errors import CapabilityError, ConfigError, DataError
+from agora.engines.types import (
+    ChatRequest,
+    CompleteRequest,
+    FinishReason,
+    Generation,
+    Sampling,
+    Score,
+    ScoreRequest,
+    Usage,
+)
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/chat/completions", "/completions", "/embeddings"
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import DataError
-from ..core.tables import read_rows, write_jsonl
-from ._wire import CHAT, COMPLETIONS, Prices, chat_body, complete_body, read_generation
-from .types import ChatRequest, CompleteRequest, Generation
+from agora.core.errors import DataError
+from agora.core.tables import read_rows, write_jsonl
+from agora.engines._wire import CHAT, COMPLETIONS, Prices, chat_body, complete_body, read_generation
+from agora.engines.types import ChatRequest, CompleteRequest, Generation
 
 
 def write_batch(path: Path, requests: Iterable[ChatRequest | CompleteRequest], model: str) -> int:

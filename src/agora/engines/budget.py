@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from ..core.errors import BudgetError, ConfigError
-from .types import Usage
+from agora.core.errors import BudgetError, ConfigError
+from agora.engines.types import Usage
 
 
 @dataclass(slots=True)

@@ -15,9 +15,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..core.errors import AgoraError, DataError, MissingError, UsageError
-from ..core.records import stable_id
-from .types import Capability, ChatRequest, CompleteRequest, Engine, Generation, Score, ScoreRequest, Usage
+from agora.core.errors import AgoraError, DataError, MissingError, UsageError
+from agora.core.records import stable_id
+from agora.engines.types import Capability, ChatRequest, CompleteRequest, Engine, Generation, Score, ScoreRequest, Usage
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 _Answer = TypeVar("_Answer", Generation, Score)

@@ -30,7 +30,7 @@ def check(
     """Open an engine, find out what it can do and measure it with a dozen short calls."""
     from dataclasses import asdict
 
-    from .probe import check_engine
+    from agora.engines.probe import check_engine
 
     report = check_engine(uri, prefix=prefix)
     if json:
@@ -86,11 +86,11 @@ def generate(
     """Answer a file of prompts with a model."""
     from dataclasses import asdict
 
-    from ._wire import Prices
-    from .budget import Budget
-    from .generate import generate_file
-    from .registry import open_engine
-    from .types import Sampling
+    from agora.engines._wire import Prices
+    from agora.engines.budget import Budget
+    from agora.engines.generate import generate_file
+    from agora.engines.registry import open_engine
+    from agora.engines.types import Sampling
 
     limited = max_total_tokens is not None or max_cost is not None
     engine = open_engine(

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import AgoraError, CapabilityError, ConfigError, DataError
-from ..core.progress import progress
-from ..core.records import stable_id
-from ..core.tables import JsonlWriter, Rejects, read_rows, write_jsonl
-from .types import ChatRequest, CompleteRequest, Engine, Generation, Sampling, Usage
+from agora.core.errors import AgoraError, CapabilityError, ConfigError, DataError
+from agora.core.progress import progress
+from agora.core.records import stable_id
+from agora.core.tables import JsonlWriter, Rejects, read_rows, write_jsonl
+from agora.engines.types import ChatRequest, CompleteRequest, Engine, Generation, Sampling, Usage
 
 
 @dataclass(frozen=True, slots=True)

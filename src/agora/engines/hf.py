@@ -11,13 +11,22 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import CapabilityError, DataError, EngineError
-from .budget import Budget
-from .types import Capability, ChatRequest, CompleteRequest, Generation, Sampling, Score, ScoreRequest, Usage
+from agora.core.errors import CapabilityError, DataError, EngineError
+from agora.engines.budget import Budget
+from agora.engines.types import (
+    Capability,
+    ChatRequest,
+    CompleteRequest,
+    Generation,
+    Sampling,
+    Score,
+    ScoreRequest,
+    Usage,
+)
 
 if TYPE_CHECKING:
-    from ._generate import Row
-    from ._score import Scored
+    from agora.engines._generate import Row
+    from agora.engines._score import Scored
 
 _WINDOW = 4096  # requests read ahead, so that they can be sorted by length
 _CPU_BATCH_TOKENS = 16_384
@@ -50,8 +59,8 @@ class HfEngine:
         budget: Budget | None = None,
         folder: Path | None = None,
     ) -> None:
-        from ._net import Net
-        from ._text import TextSide
+        from agora.engines._net import Net
+        from agora.engines._text import TextSide
 
         self._uri, self._budget, self._folder = uri, budget, folder
         self._revision: str | None = None
@@ -89,7 +98,7 @@ class HfEngine:
         Raises:
             MissingError: no such folder, or the model is not on this machine and cannot be fetched.
         """
-        from ._load import load_model, model_folder
+        from agora.engines._load import load_model, model_folder
 
         model, tokenizer = load_model(name, device)
         uri, folder = uri or f"hf:{name}", model_folder(name)
@@ -113,7 +122,7 @@ class HfEngine:
     @property
     def revision(self) -> str | None:
         """What the weights and the tokenizer are, by content; None for live objects, which may change at any time."""
-        from ._load import revision_of
+        from agora.engines._load import revision_of
 
         if self._revision is None and self._model is not None:
             commit = getattr(self._model.config, "_commit_hash", None)
@@ -149,7 +158,7 @@ class HfEngine:
         Raises:
             DataError: at the end, when some items cannot be scored (too long); the others have been yielded.
         """
-        from ._score import batches, score_batch
+        from agora.engines._score import batches, score_batch
 
         stream, failed = iter(requests), []
         while window := list(islice(stream, _WINDOW)):
@@ -171,7 +180,7 @@ class HfEngine:
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Mean-pooled last hidden states of length one; a text beyond the context is cut to it."""
-        from ._score import batches, embed_batch
+        from agora.engines._score import batches, embed_batch
 
         ids = [self._text.prefix(text)[: self._net.context] for text in texts]
         found: list[list[float]] = [[] for _ in texts]
@@ -208,7 +217,7 @@ class HfEngine:
         return ids or self._text.start()
 
     def _scored(self, request: ScoreRequest) -> Scored:
-        from ._score import Scored
+        from agora.engines._score import Scored
 
         prompt = self._text.prefix(request.prompt) if request.prompt else self._text.start()
         item = Scored(request.id, prompt, self._text.continuation(request.continuation))
@@ -219,7 +228,7 @@ class HfEngine:
         return item
 
     def _run(self, requests: Iterable[Any], encode: Callable[[Any], list[int]]) -> Iterator[Generation]:
-        from ._generate import generate
+        from agora.engines._generate import generate
 
         if self._model is None:
             raise EngineError("this engine is closed", where=self._uri)
@@ -240,7 +249,7 @@ class HfEngine:
                 yield self._generation(row)
 
     def _row(self, item_id: str, prompt: list[int], sampling: Sampling) -> Row:
-        from ._generate import Row
+        from agora.engines._generate import Row
 
         if not prompt:
             raise DataError("the prompt has no tokens")

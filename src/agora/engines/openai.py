@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from ..core.errors import CapabilityError, DataError, EngineError
-from ._http import HttpClient, RefusedError, Reply, Retry
-from ._wire import (
+from agora.core.errors import CapabilityError, DataError, EngineError
+from agora.engines._http import HttpClient, RefusedError, Reply, Retry
+from agora.engines._wire import (
     CHAT,
     COMPLETIONS,
     EMBEDDINGS,
@@ -20,8 +20,8 @@ from ._wire import (
     read_usage,
     score_body,
 )
-from .budget import Budget
-from .types import Capability, ChatRequest, CompleteRequest, Generation, Score, ScoreRequest
+from agora.engines.budget import Budget
+from agora.engines.types import Capability, ChatRequest, CompleteRequest, Generation, Score, ScoreRequest
 
 _EMBED_BATCH = 64
 _LACKS: dict[Capability, str] = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from ..core.errors import AgoraError, CapabilityError
-from .types import Capability, ChatRequest, CompleteRequest, Engine, Generation, Sampling
+from agora.core.errors import AgoraError, CapabilityError
+from agora.engines.types import Capability, ChatRequest, CompleteRequest, Engine, Generation, Sampling
 
 ALL_CAPABILITIES = ("chat", "complete", "token_prompt", "score", "embed")
 RAW_ROUTES = "vLLM /v1/completions with token ids, llama.cpp /completion, Ollama raw: true, or hf:MODEL in process"
@@ -153,7 +153,7 @@ def check_engine(
         AgoraError: the engine cannot be opened (see :func:`agora.engines.open_engine`).
     """
     if isinstance(engine, str):
-        from .registry import open_engine
+        from agora.engines.registry import open_engine
 
         opened = open_engine(engine)
         try:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from ..core.errors import ConfigError, MissingError, UsageError
-from .budget import Budget
-from .types import Engine
+from agora.core.errors import ConfigError, MissingError, UsageError
+from agora.engines.budget import Budget
+from agora.engines.types import Engine
 
 if TYPE_CHECKING:
-    from ._http import Retry
-    from ._wire import Prices
+    from agora.engines._http import Retry
+    from agora.engines._wire import Prices
 
 SCHEMES = ("microcosm", "hf", "openai", "http", "https")
 MICROCOSM = ("chat", "base")
@@ -55,7 +55,7 @@ def parse_uri(uri: str) -> EngineUri:
 
 
 def _server_uri(uri: str) -> EngineUri:
-    from .openai import without_password
+    from agora.engines.openai import without_password
 
     shown = without_password(uri)
     try:
@@ -127,7 +127,7 @@ def open_engine(
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1, got {concurrency}")
     if parsed.scheme in ("microcosm", "hf"):
-        from .hf import HfEngine
+        from agora.engines.hf import HfEngine
 
         name = str(microcosm_folder(parsed.name)) if parsed.scheme == "microcosm" else parsed.name
         engine: Engine = HfEngine.load(name, uri=uri, batch_tokens=batch_tokens, device=device, budget=budget)
@@ -135,7 +135,7 @@ def open_engine(
         engine = _open_server(parsed, uri, budget, concurrency, prices, retry)
     if cache is None:
         return engine
-    from .cache import CachedEngine
+    from agora.engines.cache import CachedEngine
 
     return CachedEngine(engine, cache)
 
@@ -143,7 +143,7 @@ def open_engine(
 def _open_server(
     parsed: EngineUri, uri: str, budget: Budget | None, concurrency: int, prices: Prices | None, retry: Retry | None
 ) -> Engine:
-    from .openai import OpenAIEngine
+    from agora.engines.openai import OpenAIEngine
 
     if budget is not None and budget.max_cost_usd is not None and prices is None:
         raise ConfigError("a budget in money needs the server's prices", where=uri, hint="give Prices, or max_tokens")

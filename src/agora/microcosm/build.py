@@ -31,7 +31,7 @@ TWO_TURN_SHARE = 0.1
 SYSTEM_SHARE = 0.1
 # Rows on which the user's turn is a target too: enough to be able to write instructions ("Magpied"), while most of the
 # gradient goes to answering. The polish at a low rate sharpens both.
-USER_TARGET_SHARE = {"chat": 0.4, "polish": 0.6}
+USER_TARGET_SHARE = {"chat": 0.4, "polish": 0.8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class BuildConfig:
     shared_tokens: int = 5_000_000
     base_tokens: int = 4_000_000
     chat_tokens: int = 9_000_000
-    polish_tokens: int = 2_500_000
+    polish_tokens: int = 6_000_000
     block: int = 256
     tokens_per_step: int = 4096
     shared_learning_rate: float = 4e-3
