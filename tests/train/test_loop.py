@@ -118,7 +118,9 @@ def test_every_row_is_seen_once_an_epoch() -> None:
     steps = num_steps(10, config)
     assert steps == 6
     for epoch in (range(3), range(3, 6)):
-        assert sorted(i for step in epoch for i in groups_of_step(10, config, step)) == list(range(10))
+        assert sorted(i for step in epoch for i in groups_of_step(10, config.batch_size, config.seed, step)) == list(
+            range(10)
+        )
 
 
 def test_dpo_raises_the_chosen_above_the_rejected() -> None:
@@ -139,8 +141,8 @@ def test_nothing_to_train_on_is_said() -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_weights() -> None:
     class Broken(SFT):
-        def loss_sum(self, model: Any, batch: Any, groups: Any) -> Any:
-            loss, metrics = super().loss_sum(model, batch, groups)
+        def loss(self, model: Any, batch: Any, groups: Any, totals: Any) -> Any:
+            loss, metrics = super().loss(model, batch, groups, totals)
             return loss * float("nan"), metrics
 
     model = tiny_llama()
@@ -148,3 +150,27 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_weights() -> None
     with pytest.raises(AgoraError, match="not finite in 3 steps"):
         train(model, sft_groups(), Broken(), CONFIG)
     assert torch.equal(weights(model), before)
+
+
+def test_a_step_that_does_not_fit_is_split_further_with_the_same_result() -> None:
+    class Small(SFT):
+        def loss(self, model: Any, batch: Any, groups: Any, totals: Any) -> Any:
+            if batch.input_ids_BT.numel() > 64:
+                raise torch.OutOfMemoryError("too many tokens")
+            return super().loss(model, batch, groups, totals)
+
+    finals = []
+    for objective in (SFT(), Small()):
+        model = tiny_llama()
+        train(model, sft_groups(), objective, CONFIG)
+        finals.append(weights(model))
+    assert torch.allclose(finals[0], finals[1], atol=2e-4)
+
+
+def test_one_group_that_does_not_fit_is_said() -> None:
+    class Full(SFT):
+        def loss(self, model: Any, batch: Any, groups: Any, totals: Any) -> Any:
+            raise torch.OutOfMemoryError("full")
+
+    with pytest.raises(AgoraError, match=r"one group of \d+ tokens does not fit into memory"):
+        train(tiny_llama(), sft_groups(), Full(), CONFIG)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,23 +11,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.core.errors import ConfigError
-from agora.train.batch import EncodedSequence, Group, collate, plan_micro_batches
-from agora.train.logprobs import sequence_logprobs, sum_by_row, target_logprobs
-from agora.train.objectives import DPO, SFT, Objective, reference_logprobs
+from agora.train.batch import (
+    EncodedSequence,
+    Group,
+    collate,
+    collate_shared,
+    micro_batches,
+    plan_micro_batches,
+    shared_prompt,
+)
+from agora.train.logprobs import sequence_logprobs, sum_by_sequence, target_logprobs
+from agora.train.losses import PAIR_LOSSES, beta_warning
+from agora.train.objectives import DPO, SFT, Objective, StepTotals, reference_logprobs
 from tests.train import naive
 from tests.train.conftest import tiny_llama
 
 
-def loss_and_gradient(model: Any, groups: list[Group], objective: Objective, budget: int) -> tuple[float, torch.Tensor]:
+def loss_and_gradient(
+    model: Any, groups: list[Group], objective: Objective, budget: int, *, share: bool = False
+) -> tuple[float, torch.Tensor]:
     """The step loop's forward and backward without an optimizer."""
     model.zero_grad()
     total = 0.0
-    for indices in plan_micro_batches(groups, budget):
-        micro = [groups[i] for i in indices]
-        loss, _ = objective.loss_sum(model, collate([row for g in micro for row in g]), micro)
-        (loss / objective.normalizer(groups)).backward()
+    for indices, batch in micro_batches(groups, None if objective.whole_step else budget, share_prompts=share):
+        loss, _ = objective.loss(model, batch, [groups[i] for i in indices], StepTotals.of(groups))
+        loss.backward()
         total += float(loss.detach())
-    return total / objective.normalizer(groups), flat_gradient(model)
+    return total, flat_gradient(model)
 
 
 def flat_gradient(model: Any) -> torch.Tensor:
@@ -77,7 +85,8 @@ def test_swapping_chosen_and_rejected_flips_the_margin(model: Any) -> None:
 
     def margins(pairs: list[Group]) -> float:
         objective = DPO(reference_logprobs(reference, pairs))
-        _, sums = objective.loss_sum(model, collate([row for g in pairs for row in g]), pairs)
+        batch = collate([row for g in pairs for row in g])
+        _, sums = objective.loss(model, batch, pairs, StepTotals.of(pairs))
         return sums["rewards/margins"]
 
     assert margins(groups) == pytest.approx(-margins([(b, a) for a, b in groups]), rel=1e-5)
@@ -93,7 +102,7 @@ def test_log_probabilities_never_depend_on_the_batch_or_the_pad(data: st.DataObj
     pad = data.draw(st.sampled_from([0, 1, 96]))
     with torch.no_grad():
         batch = collate(rows, pad_id=pad)
-        together = sum_by_row(batch, target_logprobs(model, batch))
+        together = sum_by_sequence(batch, target_logprobs(model, batch))
         alone = torch.stack([naive.row_logprob(model, row) for row in rows])
     assert torch.allclose(together, alone, atol=1e-4, rtol=1e-5)
     budget = data.draw(st.integers(16, 500))
@@ -114,9 +123,7 @@ def test_recomputing_logits_in_chunks_changes_nothing(model: Any, monkeypatch: p
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(16, 400))
 def test_every_group_travels_once_and_within_the_budget(lengths: list[int], budget: int) -> None:
-    ones = [np.ones(n, dtype=np.uint8) for n in lengths]
-    groups: list[Group] = [(EncodedSequence(str(i), m.astype(np.int32), m),) for i, m in enumerate(ones)]
-    plan = list(plan_micro_batches(groups, budget))
+    plan = list(plan_micro_batches(lengths, [1] * len(lengths), budget))
     assert sorted(i for indices in plan for i in indices) == list(range(len(lengths)))
     for indices in plan:
         assert len(indices) == 1 or len(indices) * max(lengths[i] for i in indices) <= budget
@@ -127,40 +134,68 @@ def test_wrong_beta_is_refused_in_one_line() -> None:
         DPO({}, beta=-1)
 
 
-def test_golden_values_of_the_preference_specification(shared_dir: Path) -> None:
-    from safetensors.torch import load_file
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = shared_dir / "data/preference/golden"
-    golden = json.loads((folder / "model_level.json").read_text())
-    settings_ = {k: v for k, v in golden["config"].items() if k != "architecture"}
-    models = []
-    for name in ("policy", "reference"):
-        model = LlamaForCausalLM(LlamaConfig(**settings_, attn_implementation="eager")).eval()
-        missing = model.load_state_dict(load_file(folder / f"{name}.safetensors"), strict=False)
-        assert not missing.unexpected_keys
-        models.append(model)
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 4))
+def test_sharing_a_prompt_changes_neither_log_probabilities_nor_gradients(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
     groups: list[Group] = []
-    for i, example in enumerate(golden["examples"]):
-        sides = [
-            EncodedSequence(
-                str(i),
-                np.asarray(example["prompt_ids"] + example[side], dtype=np.int32),
-                np.asarray([0] * len(example["prompt_ids"]) + [1] * len(example[side]), dtype=np.uint8),
-            )
-            for side in ("chosen_ids", "rejected_ids")
-        ]
-        groups.append((sides[0], sides[1]))
-    reference = reference_logprobs(models[1], groups)
-    expected = golden["dpo_losses"]
-    for label, objective in {
-        "sigmoid|beta=0.1|label_smoothing=0": DPO(reference, beta=0.1),
-    }.items():
-        loss, gradient = loss_and_gradient(models[0], groups, objective, 60)
-        assert loss == pytest.approx(expected[label]["own_loss"], abs=1e-6)
-        assert float(gradient.norm()) == pytest.approx(expected[label]["grad_norm"], rel=1e-4)
-    smoothed, _ = loss_and_gradient(models[0], groups, DPO(reference, beta=0.1, label_smoothing=0.1), 60)
-    assert smoothed == pytest.approx(0.906808, abs=1e-6)
-    sft, gradient = loss_and_gradient(models[0], [(group[0],) for group in groups], SFT(), 60)
-    assert sft == pytest.approx(expected["sft|beta=0.1|label_smoothing=0"]["own_loss"], abs=1e-6)
-    assert float(gradient.norm()) == pytest.approx(expected["sft|beta=0.1|label_smoothing=0"]["grad_norm"], rel=1e-4)
+    for i in range(5):
+        prompt, group = rng.integers(0, 97, rng.integers(1, 40)).astype(np.int32), []
+        for _ in range(k):
+            answer = rng.integers(0, 97, rng.integers(1, 12)).astype(np.int32)
+            mask = np.r_[np.zeros(len(prompt)), np.ones(len(answer))].astype(np.uint8)
+            group.append(EncodedSequence(f"p{i}", np.r_[prompt, answer], mask))
+        groups.append(tuple(group))
+    model = tiny_llama()
+    padded, shared = collate([row for g in groups for row in g]), collate_shared(groups)
+    assert shared.input_ids_BT.shape[0] == 5 and shared.n_rows == padded.n_rows
+    gradients = []
+    for batch in (padded, shared):
+        model.zero_grad()
+        logp = target_logprobs(model, batch)
+        logp.sum().backward()
+        gradients.append((sum_by_sequence(batch, logp).detach(), flat_gradient(model)))
+    assert torch.allclose(gradients[0][0], gradients[1][0], atol=1e-4, rtol=1e-5)
+    assert relative(gradients[0][1], gradients[1][1]) < 1e-4
+
+
+def test_a_prompt_ends_before_the_first_target_and_the_first_difference() -> None:
+    def row(ids: list[int], targets: int) -> EncodedSequence:
+        mask = np.asarray([0] * (len(ids) - targets) + [1] * targets, dtype=np.uint8)
+        return EncodedSequence("", np.asarray(ids, dtype=np.int32), mask)
+
+    assert shared_prompt((row([1, 2, 3, 4], 1), row([1, 2, 3, 5], 1))) == 3
+    assert shared_prompt((row([1, 2, 3, 4], 2), row([1, 2, 3, 5], 1))) == 2
+    assert shared_prompt((row([9, 2, 3, 4], 1), row([1, 2, 3, 5], 1))) == 0
+
+
+def test_a_pair_loss_that_sorts_over_the_step_is_never_split(model: Any) -> None:
+    groups = naive.random_pairs(np.random.default_rng(7), 6)
+    objective = DPO(reference_logprobs(tiny_llama(seed=2), groups), loss="aot")
+    losses = {loss_and_gradient(model, groups, objective, budget)[0] for budget in (16, 10_000)}
+    assert len(losses) == 1
+
+
+@pytest.mark.parametrize(("name", "beta"), [("sigmoid", 5.0), ("sigmoid_norm", 0.1), ("simpo", 0.1)])
+def test_a_beta_that_belongs_to_another_loss_is_warned_about(name: str, beta: float) -> None:
+    assert "usual value" in (beta_warning(name, beta) or "")
+    assert beta_warning(name, PAIR_LOSSES[name].beta) is None
+
+
+def test_an_unknown_loss_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean sigmoid"):
+        DPO({}, loss="sigmod")
+    with pytest.raises(ConfigError, match="takes no label_smoothing"):
+        DPO({}, loss="hinge", label_smoothing=0.1)
+
+
+def test_the_running_mean_of_bco_moves_after_a_step_and_survives_a_checkpoint(model: Any) -> None:
+    groups = naive.random_pairs(np.random.default_rng(8), 4)
+    objective = DPO(reference_logprobs(tiny_llama(seed=3), groups), loss="bco_pair")
+    before, _ = loss_and_gradient(model, groups, objective, 10_000)
+    objective.end_step()
+    after, _ = loss_and_gradient(model, groups, objective, 10_000)
+    assert before != after
+    restored = DPO(reference_logprobs(tiny_llama(seed=3), groups), loss="bco_pair")
+    restored.load_state(objective.state())
+    assert loss_and_gradient(model, groups, restored, 10_000)[0] == after

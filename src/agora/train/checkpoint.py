@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,17 @@ import numpy as np
 
 from agora.core.errors import ConfigError
 from agora.train.batch import Group
-from agora.train.config import TrainConfig
 
 KEEP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a checkpoint held besides weights and optimizers."""
+
+    step: int
+    log: list[dict[str, Any]]
+    state: dict[str, float]  # of the objective
 
 
 class Checkpoints:
@@ -22,20 +31,17 @@ class Checkpoints:
 
     Args:
         folder: made when missing.
-        config: the training's settings; a checkpoint made under other settings is refused.
-        groups: the training rows; a checkpoint made on other rows is refused.
-        objective: the objective's name.
+        fingerprint: whatever determines the result (settings, objective, digest of the rows), as plain JSON values; a
+            checkpoint made under another fingerprint is refused.
     """
 
-    def __init__(self, folder: Path, config: TrainConfig, groups: Sequence[Group], objective: str) -> None:
+    def __init__(self, folder: Path, fingerprint: Mapping[str, Any]) -> None:
         self.folder = folder
-        # How often to save and how rows are batched do not change the result, so they may change between restarts.
-        settings = config.model_dump(exclude={"checkpoint_every_s", "token_budget"})
-        self.fingerprint = {**settings, "objective": objective, "rows": _digest(groups)}
+        self.fingerprint = {k: list(v) if isinstance(v, tuple) else v for k, v in fingerprint.items()}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def load(self, model: Any, optimizers: Sequence[Any]) -> tuple[int, list[dict[str, Any]]]:
-        """Restore the newest complete checkpoint; (0, []) when there is none.
+    def load(self, models: Mapping[str, Any], optimizers: Mapping[str, Sequence[Any]]) -> Restored | None:
+        """Restore the newest complete checkpoint into the models and optimizers; None when there is none.
 
         Raises:
             ConfigError: the checkpoint belongs to other settings or rows; the differing keys are named.
@@ -44,13 +50,11 @@ class Checkpoints:
 
         found = sorted(self.folder.glob("step-*.pt"))
         if not found:
-            return 0, []
+            return None
         state = torch.load(found[-1], map_location="cpu", weights_only=True)
         before = state["fingerprint"]
         differing = [
-            f"{key}: {before.get(key)!r} -> {now!r}"
-            for key, now in self.fingerprint.items()
-            if before.get(key) != (list(now) if isinstance(now, tuple) else now)
+            f"{key}: {before.get(key)!r} -> {now!r}" for key, now in self.fingerprint.items() if before.get(key) != now
         ]
         if differing:
             raise ConfigError(
@@ -58,31 +62,41 @@ class Checkpoints:
                 where=str(found[-1]),
                 hint="use a new folder",
             )
-        model.load_state_dict(state["model"])
-        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        for name, model in models.items():
+            model.load_state_dict(state["models"][name])
+        for name, group in optimizers.items():
+            for optimizer, saved in zip(group, state["optimizers"][name], strict=True):
+                optimizer.load_state_dict(saved)
         torch.set_rng_state(state["rng"])
         if torch.cuda.is_available() and state["cuda_rng"]:
             torch.cuda.set_rng_state_all(state["cuda_rng"])
-        return int(state["step"]), list(state["log"])
+        return Restored(int(state["step"]), list(state["log"]), dict(state["state"]))
 
-    def save(self, model: Any, optimizers: Sequence[Any], step: int, log: Sequence[dict[str, Any]]) -> None:
+    def save(
+        self,
+        models: Mapping[str, Any],
+        optimizers: Mapping[str, Sequence[Any]],
+        step: int,
+        log: Sequence[dict[str, Any]],
+        state: Mapping[str, float] | None = None,
+    ) -> None:
         """Write the state after ``step`` steps and drop all but the newest checkpoints."""
         import torch
 
         final = self.folder / f"step-{step:08d}.pt"
         part = final.with_suffix(".part")
-        state = {
-            "fingerprint": {k: list(v) if isinstance(v, tuple) else v for k, v in self.fingerprint.items()},
-            "model": model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        content = {
+            "fingerprint": self.fingerprint,
+            "models": {name: model.state_dict() for name, model in models.items()},
+            "optimizers": {name: [o.state_dict() for o in group] for name, group in optimizers.items()},
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "step": step,
             "log": list(log),
+            "state": dict(state or {}),
         }
         with part.open("wb") as file:
-            torch.save(state, file)
+            torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
         part.replace(final)
@@ -90,7 +104,7 @@ class Checkpoints:
             old.unlink()
 
 
-def _digest(groups: Sequence[Group]) -> str:
+def rows_digest(groups: Sequence[Group]) -> str:
     """Digest of all token ids and masks in order."""
     digest = blake2b(digest_size=16)
     for group in groups:

@@ -23,6 +23,7 @@ class TrainConfig(BaseModel):
     epochs: float = Field(2, gt=0)
     batch_size: int = Field(128, ge=1)
     token_budget: int = Field(8192, ge=16)
+    share_prompts: bool = Field(True, description="compute a prompt once for both sides of a pair where that pays")
     optimizer: Literal["adamw", "muon"] = "adamw"
     weight_decay: float = Field(0.0, ge=0)
     adam_betas: tuple[float, float] = (0.9, 0.999)

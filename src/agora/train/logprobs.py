@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from agora.train.batch import Batch, EncodedSequence, collate, plan_micro_batches
+from agora.train.batch import Batch, EncodedSequence, collate, collate_shared, micro_batches
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ def target_logprobs(model: Any, batch: Batch, *, temperature: float = 1.0) -> to
     import torch
     from torch.utils.checkpoint import checkpoint
 
-    hidden_BTH = _backbone(model)(input_ids=batch.input_ids_BT, use_cache=False).last_hidden_state
+    hidden_BTH = hidden_states(model, batch)
     hidden_NH = hidden_BTH[batch.row_N, batch.position_N]
     vocabulary = model.get_output_embeddings().weight.shape[0]
     n = hidden_NH.shape[0]
@@ -60,9 +60,42 @@ def target_logprobs(model: Any, batch: Batch, *, temperature: float = 1.0) -> to
     return torch.cat(parts) if parts else hidden_NH.new_zeros(0)
 
 
-def sum_by_row(batch: Batch, values_N: torch.Tensor) -> torch.Tensor:
-    """Sum target values per row: [N] -> [B]. Rows without targets get 0."""
-    return values_N.new_zeros(batch.n_rows).index_add(0, batch.row_N, values_N)
+def sum_by_sequence(batch: Batch, values_N: torch.Tensor) -> torch.Tensor:
+    """Sum target values per sequence: [N] -> [R]. Sequences without targets get 0."""
+    return values_N.new_zeros(batch.n_rows).index_add(0, batch.sequence_N, values_N)
+
+
+def hidden_states(model: Any, batch: Batch) -> torch.Tensor:
+    """Last hidden states [B, T, H] of a causal or a reward model, without its head."""
+    more: dict[str, Any] = {}
+    if batch.attend_B1TT is not None:
+        more = {"attention_mask": batch.attend_B1TT, "position_ids": batch.position_ids_BT}
+    states: torch.Tensor = _backbone(model)(input_ids=batch.input_ids_BT, use_cache=False, **more).last_hidden_state
+    return states
+
+
+def can_share_prompts(model: Any) -> bool:
+    """Whether a block mask gives this model the same hidden states as separate rows; found out by running it once."""
+    import numpy as np
+    import torch
+
+    if getattr(model.config, "_attn_implementation", None) != "sdpa":
+        return False  # other kernels take other masks
+    device = next(model.parameters()).device
+    ids, mask = np.asarray([5, 3, 8, 6, 2, 7, 4], dtype=np.int32), np.asarray([0, 0, 0, 0, 1, 1, 1], dtype=np.uint8)
+    group = (EncodedSequence("a", ids, mask), EncodedSequence("b", np.r_[ids[:4], ids[:2]], mask[:6]))
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            ends = []
+            for batch in (collate(group, device=device), collate_shared([group], device=device)):
+                ends.append(hidden_states(model, batch)[batch.last_row_R, batch.last_position_R].float())
+    except (TypeError, ValueError, RuntimeError):
+        return False  # the model takes no such mask
+    finally:
+        model.train(was_training)
+    return bool(torch.allclose(ends[0], ends[1], rtol=1e-3, atol=1e-3))
 
 
 def sequence_logprobs(
@@ -79,9 +112,8 @@ def sequence_logprobs(
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        for indices in plan_micro_batches([(row,) for row in rows], token_budget):
-            batch = collate([rows[i] for i in indices], device=device)
-            sums = sum_by_row(batch, target_logprobs(model, batch).double())
+        for indices, batch in micro_batches([(row,) for row in rows], token_budget, device=device):
+            sums = sum_by_sequence(batch, target_logprobs(model, batch).double())
             for i, value in zip(indices, sums.tolist(), strict=True):
                 out[i] = value
     model.train(was_training)

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from agora.core.errors import AgoraError, DataError
-from agora.train.batch import Group, collate, plan_micro_batches
-from agora.train.checkpoint import Checkpoints
+from agora.train.batch import Group, micro_batches
+from agora.train.checkpoint import Checkpoints, rows_digest
 from agora.train.config import TrainConfig
-from agora.train.objectives import Objective
+from agora.train.logprobs import can_share_prompts
+from agora.train.objectives import Objective, StepTotals
 from agora.train.optim import build_optimizers, learning_rate
 
 OnStep = Callable[["StepLog"], None]
@@ -39,6 +40,7 @@ class StepLog:
     tokens: int  # real tokens of the step
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()  # ids of the rows of a step that was not finite and changed nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,32 @@ class TrainResult:
     log: tuple[dict[str, Any], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What a step came to."""
+
+    loss: float
+    grad_norm: float
+    metrics: dict[str, float]
+
+    @property
+    def is_finite(self) -> bool:
+        """False when the step changed nothing because its loss or gradient was not finite."""
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
 def num_steps(n_groups: int, config: TrainConfig) -> int:
     """Optimizer steps of a run; the last batch of an epoch may be smaller, none is dropped."""
     per_epoch = math.ceil(n_groups / config.batch_size)
     return max(1, round(per_epoch * config.epochs))
 
 
-def groups_of_step(n_groups: int, config: TrainConfig, step: int) -> list[int]:
-    """Indices of the groups that 0-based ``step`` trains on."""
-    per_epoch = math.ceil(n_groups / config.batch_size)
+def groups_of_step(n_groups: int, batch_size: int, seed: int, step: int) -> list[int]:
+    """Indices of the groups that 0-based ``step`` takes, in an order that is new in each epoch."""
+    per_epoch = math.ceil(n_groups / batch_size)
     epoch, within = divmod(step, per_epoch)
-    order = np.random.default_rng([config.seed, epoch]).permutation(n_groups)
-    return [int(i) for i in order[within * config.batch_size : (within + 1) * config.batch_size]]
+    order = np.random.default_rng([seed, epoch]).permutation(n_groups)
+    return [int(i) for i in order[within * batch_size : (within + 1) * batch_size]]
 
 
 def train(
@@ -79,8 +95,8 @@ def train(
     """Train ``model`` in place.
 
     Args:
-        model: a `transformers` causal language model, fp32 weights, already on its device.
-        groups: rows as the objective wants them: (row,) for SFT, (chosen, rejected) for DPO.
+        model: a `transformers` causal language model (a reward model for RewardLoss), fp32 weights, on its device.
+        groups: rows as the objective wants them: (row,) for SFT, (chosen, rejected) for DPO and rewards.
         objective: the loss.
         config: how to step.
         checkpoint_dir: where to keep checkpoints; an existing one is resumed exactly.
@@ -97,34 +113,108 @@ def train(
     total_steps = num_steps(len(groups), config)
     optimizers = build_optimizers(model, config)
     torch.manual_seed(config.seed)
-    checkpoints = Checkpoints(checkpoint_dir, config, groups, objective.name) if checkpoint_dir else None
-    first, log = checkpoints.load(model, optimizers) if checkpoints else (0, [])
+    checkpoints = _checkpoints(checkpoint_dir, config, groups, objective)
+    first, log = 0, []
+    if checkpoints and (found := checkpoints.load({"model": model}, {"model": optimizers})):
+        first, log = found.step, found.log
+        objective.load_state(found.state)
+    share = config.share_prompts and len(groups[0]) > 1 and can_share_prompts(model)
     model.train()
     started = last_saved = time.monotonic()
     bad_steps = 0
     for step in range(first, total_steps):
+        step_started = time.monotonic()
         rate = learning_rate(config, step, total_steps)
-        chosen = [groups[i] for i in groups_of_step(len(groups), config, step)]
-        entry = _step(model, optimizers, chosen, objective, config, rate, step, total_steps)
-        bad_steps = 0 if math.isfinite(entry.loss) and math.isfinite(entry.grad_norm) else bad_steps + 1
+        chosen = [groups[i] for i in groups_of_step(len(groups), config.batch_size, config.seed, step)]
+        done = optimizer_step(model, optimizers, chosen, objective, config, rate=rate, share_prompts=share)
+        bad_steps = 0 if done.is_finite else bad_steps + 1
         if bad_steps >= MAX_BAD_STEPS:
-            raise AgoraError(
-                f"loss or gradient was not finite in {bad_steps} steps in a row, the last at step {step + 1}",
-                hint="lower the learning rate; the last good checkpoint is intact",
-            )
+            raise not_finite(bad_steps, step + 1, chosen)
+        entry = StepLog(
+            step + 1,
+            total_steps,
+            done.loss,
+            rate,
+            done.grad_norm,
+            sum(len(row) for group in chosen for row in group),
+            time.monotonic() - step_started,
+            done.metrics,
+            () if done.is_finite else tuple(group[0].id for group in chosen),
+        )
         log.append(_log_row(entry))
         if on_step:
             on_step(entry)
         if checkpoints and bad_steps == 0 and time.monotonic() - last_saved > config.checkpoint_every_s:
-            checkpoints.save(model, optimizers, step + 1, log)
+            checkpoints.save({"model": model}, {"model": optimizers}, step + 1, log, objective.state())
             last_saved = time.monotonic()
     model.eval()
     tokens = sum(row["tokens"] for row in log)
     targets = sum(
-        row.n_targets for s in range(total_steps) for i in groups_of_step(len(groups), config, s) for row in groups[i]
+        row.n_targets
+        for s in range(total_steps)
+        for i in groups_of_step(len(groups), config.batch_size, config.seed, s)
+        for row in groups[i]
     )
     losses = [row["loss"] for row in log[-max(1, len(log) // 20) :]]
     return TrainResult(total_steps, tokens, targets, float(np.mean(losses)), time.monotonic() - started, tuple(log))
+
+
+def optimizer_step(
+    model: Any,
+    optimizers: Sequence[Any],
+    groups: Sequence[Group],
+    objective: Objective,
+    config: TrainConfig,
+    *,
+    rate: float,
+    share_prompts: bool = False,
+) -> Stepped:
+    """One optimizer step on these groups; nothing changes when loss or gradient is not finite.
+
+    When the accelerator's memory runs out, the step starts again with half the tokens a micro-batch, which leaves the
+    result as it is because sums are divided by totals of the whole step.
+
+    Args:
+        rate: the learning rate of this step.
+        share_prompts: see :func:`agora.train.batch.micro_batches`.
+
+    Raises:
+        AgoraError: a single group does not fit into memory.
+    """
+    import torch
+
+    budget = None if objective.whole_step else config.token_budget
+    while True:
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        try:
+            loss, metrics = _accumulate(model, groups, objective, config, budget, share_prompts)
+            break
+        except torch.OutOfMemoryError as error:
+            longest = max(max(map(len, group)) * len(group) for group in groups)
+            if budget is None or budget <= longest:
+                raise AgoraError(
+                    f"one group of {longest} tokens does not fit into memory",
+                    hint="lower max_tokens, use LoRA or gradient checkpointing, or take a larger accelerator",
+                ) from error
+            budget //= 2
+    grad_norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm))
+    if math.isfinite(grad_norm) and math.isfinite(loss):
+        for optimizer in optimizers:
+            for parameter_group in optimizer.param_groups:
+                parameter_group["lr"] = rate
+            optimizer.step()
+    objective.end_step()
+    return Stepped(loss, grad_norm, metrics)
+
+
+def not_finite(bad_steps: int, step: int, groups: Sequence[Group]) -> AgoraError:
+    """The error of a run whose loss or gradient was not finite too often."""
+    ids = ", ".join(group[0].id for group in groups[:3])
+    return AgoraError(
+        f"loss or gradient was not finite in {bad_steps} steps in a row, the last at step {step} (rows {ids}, ...)",
+        hint="lower the learning rate or look at these rows; the last good checkpoint is intact",
+    )
 
 
 def write_log(path: Path, result: TrainResult) -> None:
@@ -132,55 +222,39 @@ def write_log(path: Path, result: TrainResult) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in result.log), encoding="utf-8")
 
 
-def _step(
-    model: Any,
-    optimizers: list[Any],
-    groups: Sequence[Group],
-    objective: Objective,
-    config: TrainConfig,
-    rate: float,
-    step: int,
-    total_steps: int,
-) -> StepLog:
+def _accumulate(
+    model: Any, groups: Sequence[Group], objective: Objective, config: TrainConfig, budget: int | None, share: bool
+) -> tuple[float, dict[str, float]]:
+    """Forward and backward over all micro-batches; gradients add up in the parameters."""
     import torch
 
-    started = time.monotonic()
     device = next(model.parameters()).device
-    normalizer = objective.normalizer(groups)
+    totals = StepTotals.of(groups)
     loss_sum = 0.0
     metrics: dict[str, float] = {}
-    for optimizer in optimizers:
-        optimizer.zero_grad(set_to_none=True)
-    for indices in plan_micro_batches(groups, config.token_budget):
-        micro = [groups[i] for i in indices]
-        batch = collate([row for group in micro for row in group], device=device)
+    for indices, batch in micro_batches(groups, budget, share_prompts=share, device=device):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.bf16):
-            loss, sums = objective.loss_sum(model, batch, micro)
-        torch.autograd.backward(loss / normalizer)
+            loss, shares = objective.loss(model, batch, [groups[i] for i in indices], totals)
+        torch.autograd.backward(loss)
         loss_sum += float(loss.detach())
-        for name, value in sums.items():
+        for name, value in shares.items():
             metrics[name] = metrics.get(name, 0.0) + value
-    grad_norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm))
-    if math.isfinite(grad_norm) and math.isfinite(loss_sum):
-        for optimizer in optimizers:
-            for parameter_group in optimizer.param_groups:
-                parameter_group["lr"] = rate
-            optimizer.step()
-    return StepLog(
-        step + 1,
-        total_steps,
-        loss_sum / normalizer,
-        rate,
-        grad_norm,
-        sum(len(row) for group in groups for row in group),
-        time.monotonic() - started,
-        {name: value / len(groups) for name, value in metrics.items()},
-    )
+    return loss_sum, metrics
+
+
+def _checkpoints(
+    folder: Path | None, config: TrainConfig, groups: Sequence[Group], objective: Objective
+) -> Checkpoints | None:
+    if folder is None:
+        return None
+    # How often to save and how rows are batched do not change the result, so they may change between restarts.
+    settings = config.model_dump(exclude={"checkpoint_every_s", "token_budget", "share_prompts"})
+    return Checkpoints(folder, {**settings, "objective": objective.name, "rows": rows_digest(groups)})
 
 
 def _log_row(entry: StepLog) -> dict[str, Any]:
     """The part of a step's log that does not depend on the clock, so that resumed runs log the same."""
-    return {
+    row: dict[str, Any] = {
         "step": entry.step,
         "loss": entry.loss,
         "learning_rate": entry.learning_rate,
@@ -188,3 +262,4 @@ def _log_row(entry: StepLog) -> dict[str, Any]:
         "tokens": entry.tokens,
         **entry.metrics,
     }
+    return {**row, "skipped": list(entry.skipped)} if entry.skipped else row
