@@ -16,6 +16,7 @@ RECORD_TYPES: list[type[Any]] = [
     records.Conversation,
     records.Sample,
     records.PreferencePair,
+    records.PromptItem,
     records.Task,
     records.Answer,
     records.Verdict,

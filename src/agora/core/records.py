@@ -153,6 +153,24 @@ class PreferencePair:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptItem:
+    """A prompt to sample answers for; it ends with a user (or tool) turn.
+
+    ``answer`` and ``checker`` (its name) are what a rule reward compares an answer with; ``domain`` names the mix it
+    belongs to (``math``, ``code``, ...).
+    """
+
+    SCHEMA: ClassVar[str] = "prompt_item/1"
+    id: str
+    prompt: tuple[Message, ...]
+    domain: str = ""
+    answer: str | None = None
+    checker: str | None = None
+    provenance: Provenance | None = None
+    meta: JsonMap = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One benchmark task: everything up to a user turn, with its own checklist (WildBench, arXiv:2406.04770)."""
 

@@ -1,0 +1,1 @@
+"""Preference learning: data, trainers, reward models, evaluation and the four-aspect study."""
