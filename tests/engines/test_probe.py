@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from agora.cli import app
 from agora.core.errors import CapabilityError
 from agora.engines import check_engine, probe_raw_access, require
 from agora.engines.hf import HfEngine
@@ -13,6 +16,7 @@ from agora.engines.openai import OpenAIEngine
 from agora.engines.probe import looks_like_greeting
 from tests.engines.servers import FaultServer, Handler, ModelServer
 from tests.engines.test_servers import FAST
+from tests.tiny import make_tiny_model
 
 USER_PREFIX = (2,)  # <|user|>
 
@@ -92,6 +96,24 @@ def test_check_measures_an_engine_in_process(tiny_model_dir: Path) -> None:
     assert report.latency_s is not None and report.tokens_per_s is not None and report.tokens_per_s > 1
     assert report.stop in ("honored", "unknown")  # the text of random weights may be too short to tell
     assert report.raw_access is not None and report.raw_access.ok
+
+
+def test_check_probes_raw_access_by_default_where_the_template_is_known() -> None:
+    from agora.rooms.synthesize import derive_prefix
+
+    done = CliRunner().invoke(app, ["engines", "check", "microcosm:chat", "--json"])
+    raw = json.loads(done.stdout)["raw_access"]
+    prefix = derive_prefix("microcosm:chat").prefix_ids
+    assert raw["ok"] and prefix and raw["prompt_tokens"] == raw["expected_tokens"] == len(prefix)
+
+
+def test_the_opening_of_a_user_turn_is_what_all_renderings_share(engine: HfEngine) -> None:
+    assert engine.user_prefix == list(USER_PREFIX)
+
+
+def test_without_a_template_no_raw_probe_is_made(tmp_path: Path) -> None:
+    report = check_engine(f"hf:{make_tiny_model(tmp_path, chat_template=False)}")
+    assert report.ok and report.raw_access is None and "chat" not in report.capabilities
 
 
 def test_check_measures_a_server(model_server: ModelServer) -> None:

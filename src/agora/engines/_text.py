@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from agora.core.errors import DataError
 from agora.engines._generate import Row
+
+# Texts that start unlike: what their renderings share is what stands before any text.
+_OPENINGS = ("Apple", "how", "7", '"Why', "(so", "你好", "Éa", "def f", "# A", "- b", "…")
 
 
 class TextSide:
@@ -33,6 +37,14 @@ class TextSide:
         except Exception as error:  # templates raise jinja2 errors of many kinds, and their own by raise_exception
             raise DataError(f"the chat template refuses this conversation: {error}") from error
         return [int(i) for i in ids]
+
+    def user_prefix(self) -> list[int]:
+        """Token ids that the model's own template puts before a user's first words; empty where nothing is fixed."""
+        try:
+            rendered = [self.render([{"role": "user", "content": text}]) for text in _OPENINGS]
+        except DataError:
+            return []
+        return [ids[0] for ids in takewhile(lambda ids: len(set(ids)) == 1, zip(*rendered, strict=False))]
 
     def prefix(self, text: str) -> list[int]:
         """Token ids of a raw prefix, with the beginning-of-sequence token exactly once if the model wants one."""

@@ -136,6 +136,11 @@ class HfEngine:
         return self._text.tokenizer
 
     @property
+    def user_prefix(self) -> list[int] | None:
+        """Token ids of an empty user turn, by the model's own template; None without a template."""
+        return self._text.user_prefix() or None if "chat" in self._capabilities else None
+
+    @property
     def model(self) -> Any:
         """The model itself."""
         return self._model

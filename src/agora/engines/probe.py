@@ -146,8 +146,9 @@ def check_engine(
 
     Args:
         engine: an engine, or a URI (opened and closed here).
-        prefix_ids: the opening of a user turn, to probe raw access with.
-        prefix: the same as text.
+        prefix_ids: the opening of a user turn, to probe raw access with; by default that of the model's own chat
+            template, where the engine runs in this process and so knows it.
+        prefix: the same as text, which a server needs for the probe.
 
     Raises:
         AgoraError: the engine cannot be opened (see :func:`agora.engines.open_engine`).
@@ -166,6 +167,8 @@ def check_engine(
     if ask is None:
         return replace(report, problems=("it answers neither chats nor raw prompts",))
     report = _measure(report, ask)
+    if prefix is None and prefix_ids is None:
+        prefix_ids = getattr(engine, "user_prefix", None)
     if prefix_ids is not None or prefix is not None:
         raw = probe_raw_access(engine, prefix_ids, prefix=prefix)
         report = replace(report, raw_access=raw)
