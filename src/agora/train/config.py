@@ -16,7 +16,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    learning_rate: float = Field(2e-5, gt=0)
+    learning_rate: float = Field(2e-5, ge=0)
     min_learning_rate: float = Field(0.0, ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(0.03, ge=0, le=1, description="share of all steps")
