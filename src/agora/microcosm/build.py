@@ -30,8 +30,8 @@ OnProgress = Callable[[str, StepLog], None]
 TWO_TURN_SHARE = 0.1
 SYSTEM_SHARE = 0.1
 # Rows on which the user's turn is a target too: enough to be able to write instructions ("Magpied"), while most of the
-# gradient goes to answering. The polish at a low rate sharpens both.
-USER_TARGET_SHARE = {"chat": 0.4, "polish": 0.8}
+# gradient goes to answering. Two polishes at falling rates sharpen both, the last one the writing above all.
+USER_TARGET_SHARE = {"chat": 0.4, "polish": 0.6, "finish": 0.8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,14 @@ class BuildConfig:
     shared_tokens: int = 5_000_000
     base_tokens: int = 4_000_000
     chat_tokens: int = 9_000_000
-    polish_tokens: int = 6_000_000
+    polish_tokens: int = 2_500_000
+    finish_tokens: int = 3_500_000
     block: int = 256
     tokens_per_step: int = 4096
     shared_learning_rate: float = 4e-3
     learning_rate: float = 3e-3
     polish_learning_rate: float = 1e-3
+    finish_learning_rate: float = 7e-4
 
 
 def build_models(out: Path, config: BuildConfig, *, on_progress: OnProgress | None = None) -> dict[str, float]:
@@ -85,6 +87,7 @@ def build_models(out: Path, config: BuildConfig, *, on_progress: OnProgress | No
     run("base", shared, document_rows(world, tokenizer, config, part="base"), config.learning_rate)
     run("chat", chat, chat_rows(world, tokenizer, config, part="chat"), config.learning_rate)
     run("polish", chat, chat_rows(world, tokenizer, config, part="polish"), config.polish_learning_rate)
+    run("finish", chat, chat_rows(world, tokenizer, config, part="finish"), config.finish_learning_rate)
     for name, model in (("base", shared), ("chat", chat)):
         model.save_pretrained(out / name)
         tokenizer.save_pretrained(out / name)
@@ -117,9 +120,9 @@ def chat_rows(world: World, tokenizer: Any, config: BuildConfig, *, part: str) -
     """Conversations of one or two exercises, some under a system prompt that names the kind of help.
 
     Args:
-        part: ``chat`` or ``polish``; other rows, and another share of user turns among the targets.
+        part: ``chat``, ``polish`` or ``finish``; other rows, and another share of user turns among the targets.
     """
-    total = config.chat_tokens if part == "chat" else config.polish_tokens
+    total = {"chat": config.chat_tokens, "polish": config.polish_tokens, "finish": config.finish_tokens}[part]
     rng = random.Random(f"{part}/{config.seed}")
     made = 0
     exercises = world.exercises(rng, 100_000_000, split="train")
