@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from agora.core.errors import AgoraError, ConfigError
 from agora.core.records import Message
@@ -59,31 +59,32 @@ class WeightedReward:
     weight: float = 1.0
 
 
-class RewardModel:
-    """Scores by a trained reward model, rendered with its own template.
+class ScorerReward:
+    """Scores of anything that scores whole conversations: a reward model, a judge, a checker.
 
     Args:
-        model: from :func:`agora.train.reward_model.load_reward_model`.
-        tokenizer: its own tokenizer.
+        scorer: conversations that end with the answer -> one score each, None where there is none.
         name: in logs.
-        mean: subtracted from raw scores before ``scale`` divides them, e.g. those of a held-out set.
+        mean: subtracted from raw scores before ``scale`` divides them, e.g. those of a reward model's held-out set.
         scale: > 0.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, name: str = "reward_model", mean: float = 0.0, scale: float = 1.0
+        self,
+        scorer: Callable[[Sequence[tuple[Message, ...]]], list[float | None]],
+        *,
+        name: str,
+        mean: float = 0.0,
+        scale: float = 1.0,
     ) -> None:
         if scale <= 0:
             raise ConfigError(f"a reward's scale must be > 0, got {scale}")
         self.name = name
-        self._model, self._tokenizer = model, tokenizer
-        self._mean, self._scale = mean, scale
+        self._scorer, self._mean, self._scale = scorer, mean, scale
 
     def score(self, responses: Sequence[Response]) -> list[float | None]:
-        """Rewards at the last token of each rendered conversation."""
-        from agora.train.reward_model import score_conversations
-
-        raw = score_conversations(self._model, self._tokenizer, [r.conversation for r in responses])
+        """Scaled scores."""
+        raw = self._scorer([r.conversation for r in responses])
         return [None if value is None else (value - self._mean) / self._scale for value in raw]
 
 
