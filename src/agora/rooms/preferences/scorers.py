@@ -12,12 +12,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agora.core.errors import ConfigError, UsageError
+from agora.core.errors import ConfigError, DataError, UsageError
 from agora.core.files import nearest
 from agora.core.records import Message
 
 if TYPE_CHECKING:
     from agora.microcosm.world import World
+    from agora.train.batch import EncodedSequence
 
 Conversation: TypeAlias = tuple[Message, ...]
 Scorer: TypeAlias = Callable[[Sequence[Conversation]], "list[float | None]"]
@@ -170,7 +171,7 @@ def implicit_scorer(
     Args:
         policy, reference: model folders or engine URIs of in-process models.
         beta: scale in reward per nat, > 0.
-        max_tokens: conversations with more tokens, by either tokenizer, get None.
+        max_tokens: conversations with more tokens, by either tokenizer, get None, as do those that cannot be rendered.
     """
     from agora.engines.hf import HfEngine
     from agora.engines.registry import microcosm_folder
@@ -185,13 +186,16 @@ def implicit_scorer(
         folder = str(microcosm_folder(rest)) if colon and scheme == "microcosm" else rest if scheme == "hf" else name
         return HfEngine.load(folder, device=device)
 
+    def encode(side: HfEngine, talk: Conversation) -> EncodedSequence | None:
+        try:
+            return encode_chat(side.tokenizer, talk, targets="last", max_tokens=max_tokens)
+        except DataError:  # its template cannot render the conversation
+            return None
+
     sides = [load(policy), load(reference)]
 
     def score(conversations: Sequence[Conversation]) -> list[float | None]:
-        rows = [
-            [encode_chat(side.tokenizer, talk, targets="last", max_tokens=max_tokens) for side in sides]
-            for talk in conversations
-        ]
+        rows = [[encode(side, talk) for side in sides] for talk in conversations]
         whole = [i for i, pair in enumerate(rows) if None not in pair]
         found: list[float | None] = [None] * len(rows)
         sums = [
