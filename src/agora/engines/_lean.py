@@ -2,7 +2,8 @@
 
 At the microcosm's size a decoding step is mostly the cost of launching operations, not of arithmetic: fused residual
 additions and fewer views make it about twice as fast. The weights are the model's own, read at every call, so a model
-in training may be used. :class:`~agora.engines._net.Net` compares it with the library's pass before it is trusted.
+in training may be used. :class:`~agora.engines._net.Net` compares it with the library's pass before it is trusted; what
+:mod:`~agora.engines._plain` reads is of a kind that tests compare.
 
 Shapes: ``N`` rows, ``Q`` tokens each, ``F`` hidden size, ``H`` query heads, ``K`` key-value heads, ``D`` head size.
 """
@@ -21,14 +22,14 @@ _LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 class LeanLlama:
-    """The decoder of a plain ``LlamaForCausalLM``."""
+    """The decoder of a plain ``LlamaForCausalLM``, the library's or :class:`~agora.engines._plain.PlainLlama`."""
 
     def __init__(self, model: Any) -> None:
         self._body = model.model
         config = model.config
         self._eps = float(config.rms_norm_eps)
         self._heads, self._kv_heads = int(config.num_attention_heads), int(config.num_key_value_heads)
-        self._groups = self._heads // self._kv_heads
+        self._groups, self._size = self._heads // self._kv_heads, int(config.head_dim)
 
     @classmethod
     def of(cls, model: Any) -> LeanLlama | None:
@@ -45,7 +46,7 @@ class LeanLlama:
     def hidden(self, ids_NQ: Tensor, position_NQ: Tensor, mask_N1QL: Tensor, cache: SlotCache) -> Tensor:
         """Last hidden states ``NQF`` of new tokens; the cache must be aimed at their positions."""
         rows, width = ids_NQ.shape
-        x = self._body.embed_tokens(ids_NQ).view(rows * width, -1)
+        x = F.embedding(ids_NQ, self._body.embed_tokens.weight).view(rows * width, -1)
         cos, sin = self._body.rotary_emb(x, position_ids=position_NQ)
         half = sin.shape[-1] // 2
         signed_sin = torch.cat((-sin[..., :half], sin[..., half:]), -1)[:, :, None]
@@ -67,9 +68,9 @@ class LeanLlama:
     ) -> Tensor:
         attention, mlp = layer.self_attn, layer.mlp
         normed = F.rms_norm(x, (x.shape[-1],), layer.input_layernorm.weight, self._eps)
-        q = _rotate(F.linear(normed, attention.q_proj.weight).view(rows, -1, self._heads, attention.head_dim), rope)
-        k = _rotate(F.linear(normed, attention.k_proj.weight).view(rows, -1, self._kv_heads, attention.head_dim), rope)
-        v = F.linear(normed, attention.v_proj.weight).view(rows, -1, self._kv_heads, attention.head_dim)
+        q = _rotate(F.linear(normed, attention.q_proj.weight).view(rows, -1, self._heads, self._size), rope)
+        k = _rotate(F.linear(normed, attention.k_proj.weight).view(rows, -1, self._kv_heads, self._size), rope)
+        v = F.linear(normed, attention.v_proj.weight).view(rows, -1, self._kv_heads, self._size)
         keys, values = cache.update(k.transpose(1, 2), v.transpose(1, 2), number)
         mixed = self._attend(q, keys, values, mask_N1QL).reshape(x.shape[0], -1)
         x = torch.addmm(x, mixed, attention.o_proj.weight.t())

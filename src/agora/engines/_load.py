@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -42,30 +43,74 @@ def load_model(name: str, device: str | None) -> tuple[Any, Any]:
     folder = model_folder(name)
 
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from agora.engines._plain import read_plain
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    source = str(folder or name)
+    tokenizer = _load_tokenizer(source, folder)
+
+    def load() -> Any:
+        return _load_library_model(source, folder, device)
+
+    plain = read_plain(folder, load) if folder is not None and device == "cpu" else None
+    return plain or load(), tokenizer
+
+
+def _load_library_model(source: str, folder: Path | None, device: str) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
     options: dict[str, Any] = {"dtype": torch.float32 if device == "cpu" else "auto"}
     if folder is not None:
         options["local_files_only"] = True
     spread = device == "cuda" and torch.cuda.device_count() > 1 and _has_accelerate()
     if spread:
         options["device_map"] = "auto"
-    source = str(folder or name)
+    with _said_in_one_line(source, folder), _no_bars():
+        model: Any = AutoModelForCausalLM.from_pretrained(source, **options)
+    if not spread:
+        model.to(device)
+    model.eval()
+    return model
+
+
+def _load_tokenizer(source: str, folder: Path | None) -> Any:
+    with _said_in_one_line(source, folder):
+        if folder is not None and _is_plain_tokenizer(folder):
+            from transformers import PreTrainedTokenizerFast
+
+            return PreTrainedTokenizerFast.from_pretrained(source, local_files_only=True)
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(source, local_files_only=folder is not None)
+
+
+def _is_plain_tokenizer(folder: Path) -> bool:
+    """Whether the folder names the class itself, so that the table of all models need not be imported to find it."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=folder is not None)
-        with _no_bars():
-            model: Any = AutoModelForCausalLM.from_pretrained(source, **options)
+        said = json.loads((folder / "tokenizer_config.json").read_text())
+        named = said.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    except (OSError, ValueError, AttributeError):
+        return False
+    return named and "auto_map" not in said and (folder / "tokenizer.json").is_file()
+
+
+@contextmanager
+def _said_in_one_line(source: str, folder: Path | None) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except OSError as error:
         raise MissingError(f"cannot load the model: {_first_line(error)}", where=source, hint=_hint(folder)) from error
+    except SafetensorError as error:
+        what = f"the weights are damaged: {_first_line(error)}"
+        raise EngineError(what, where=source, hint="copy or build the model again") from error
     except (ValueError, KeyError, RuntimeError) as error:
         raise EngineError(
             f"not a causal language model that can be read: {_first_line(error)}", where=source
         ) from error
-    if not spread:
-        model.to(device)
-    model.eval()
-    return model, tokenizer
 
 
 def revision_of(folder: Path) -> str:

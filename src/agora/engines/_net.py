@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from agora.engines._lean import LeanLlama
+from agora.engines._plain import PlainLlama
 from agora.engines._slots import SlotCache
 
 # With a fixed code path MKL's results do not depend on how its buffers happen to be aligned, which is what makes a row
@@ -40,6 +41,11 @@ class Net:
         self.dtype: torch.dtype = weight.dtype
         self.context: int | None = getattr(self.config, "max_position_embeddings", None)
         self.vocabulary = int(self.config.vocab_size)
+        self.plain_head = self.ragged = True
+        self.lean: LeanLlama | None = None
+        if isinstance(model, PlainLlama):
+            self.lean = LeanLlama(model)
+            return
         with torch.inference_mode():
             self.plain_head = self._check_head()
             self.lean = LeanLlama.of(model) if self.plain_head else None

@@ -142,7 +142,17 @@ class HfEngine:
 
     @property
     def model(self) -> Any:
-        """The model itself."""
+        """The model itself, as the library's object."""
+        from agora.engines._plain import PlainLlama
+
+        if isinstance(self._model, PlainLlama):  # generation alone needed no more than its weights
+            import torch
+
+            from agora.engines._net import Net
+
+            with torch.inference_mode(False):  # whoever asks may train it
+                self._model = self._model.load()
+                self._net = Net(self._model)
         return self._model
 
     def chat(self, requests: Iterable[ChatRequest]) -> Iterator[Generation]:
@@ -175,7 +185,7 @@ class HfEngine:
                     failed.append(str(error))
             for batch in batches([item.tokens for item in items], self._batch_tokens):
                 self._check_budget()
-                with _evaluating(self._model):
+                with _evaluating(self.model):
                     found = score_batch(self._net, [items[i] for i in batch])
                 self._count(Usage(sum(items[i].tokens for i in batch)))
                 for i, logprobs in zip(batch, found, strict=True):
@@ -191,7 +201,7 @@ class HfEngine:
         found: list[list[float]] = [[] for _ in texts]
         for batch in batches([len(i) for i in ids], self._batch_tokens):
             self._check_budget()
-            with _evaluating(self._model):
+            with _evaluating(self.model):
                 vectors = embed_batch(self._net, [ids[i] for i in batch])
             self._count(Usage(sum(len(ids[i]) for i in batch)))
             for i, vector in zip(batch, vectors, strict=True):
