@@ -80,8 +80,11 @@ def test_special_tokens_never_come_out_of_text() -> None:
 @pytest.mark.slow
 def test_build_makes_both_models_from_the_seed_alone(tmp_path: Path) -> None:
     config = BuildConfig(
+        shared_tokens=30_000,
         base_tokens=30_000,
         chat_tokens=30_000,
+        polish_tokens=20_000,
+        finish_tokens=20_000,
         vocab_size=500,
         hidden_size=64,
         num_layers=2,
