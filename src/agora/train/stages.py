@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -291,8 +291,8 @@ def _finish(
     write_jsonl(stage.folder / "train_log.jsonl", (dict(row) for row in log))
     if stage.kind == "reward":
         write_json(stage.model / "agora_reward.json", stage.metrics)
-    settled = {**stage.as_json(), "settings": settings.model_dump(mode="json")}
-    write_json(stage.folder / CARD, settled)
+    stage = replace(stage, settings=settings.model_dump(mode="json"))
+    write_json(stage.folder / CARD, stage.as_json())
     shutil.rmtree(stage.folder / "checkpoints", ignore_errors=True)
     return stage
 
