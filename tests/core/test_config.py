@@ -74,6 +74,20 @@ def test_set_reads_its_value_as_yaml(override: str, expected: Recipe) -> None:
     assert load_config(Recipe, None, [override]) == expected
 
 
+class Study(Config):
+    recipe: Recipe = Recipe(model="hf:x", train=Train(lr=0.5, steps=7))
+
+
+def test_a_section_given_in_part_keeps_the_rest_of_its_own_default(tmp_path: Path) -> None:
+    study = load_config(Study, None, ["recipe.train.steps=8"])
+    assert study.recipe == Recipe(model="hf:x", train=Train(lr=0.5, steps=8))
+    path = tmp_path / "study.yaml"
+    path.write_text("recipe: {train: {kind: dpo}}")
+    assert load_config(Study, path, ["recipe.language=fr"]).recipe == Recipe(
+        model="hf:x", language="fr", train=Train(lr=0.5, steps=7, kind="dpo")
+    )
+
+
 def test_set_reaches_into_lists(tmp_path: Path) -> None:
     recipe = load(tmp_path, "filters: [{name: a}, {name: b}]", "filters.1.share=0.9")
     assert recipe.filters[1] == Filter(name="b", share=0.9)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from agora.core.errors import ConfigError
 from agora.core.files import nearest, require_file
@@ -21,11 +21,34 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_nested_defaults(cls, values: Any) -> Any:
+        """A section that is given in part keeps the other values of its own default, not those of its type."""
+        if not isinstance(values, Mapping):
+            return values
+        sections = {name: field.default for name, field in cls.model_fields.items()}
+        return {
+            name: _merged(sections[name].model_dump(), value)
+            if isinstance(sections.get(name), BaseModel) and isinstance(value, Mapping)
+            else value
+            for name, value in values.items()
+        }
+
+
+def _merged(default: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    both = {**default, **given}
+    for name, value in given.items():
+        inner = default.get(name)
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            both[name] = _merged(inner, value)
+    return both
+
 
 class _Origin(NamedTuple):
     """Where each value came from, to be named in errors."""
 
-    file: Path | None
+    file: Path | str | None
     lines: dict[Place, int]
     overrides: dict[Place, str]
 
@@ -68,6 +91,23 @@ def load_config(model_type: type[M], yaml_path: Path | None, overrides: Sequence
         return model_type.model_validate(values)
     except ValidationError as err:
         raise _flat(err, model_type, origin) from None
+
+
+def build_config(model_type: type[M], values: Mapping[str, Any], *, where: str | None = None) -> M:
+    """Build a configuration from values that were read or merged already.
+
+    Args:
+        model_type: a :class:`Config`.
+        values: any of its keys.
+        where: what errors name as the place of the values.
+
+    Raises:
+        ConfigError: an unknown key (names the nearest), or a value that does not fit; one line.
+    """
+    try:
+        return model_type.model_validate(values)
+    except ValidationError as err:
+        raise _flat(err, model_type, _Origin(where, {}, {})) from None
 
 
 def _apply(values: dict[str, Any], override: str) -> Place:
