@@ -84,7 +84,8 @@ class PairFormat:
         columns: those that a row must have; they also tell which format is the nearest to an unknown one.
         convert: reads one row; raises RowError.
         gives: what rows hold; only ``prompts`` cannot become pairs.
-        suits: looks at the values once the columns are there.
+        suits: looks at the values once the columns are there; a row that does not suit is refused.
+        guessed: whether ``auto`` may choose it.
         rule: how pairs are made of groups unless the user says otherwise.
         keeps_repeats: two answers in a row belong to the format (Anthropic HH) and are kept.
     """
@@ -99,10 +100,23 @@ class PairFormat:
     licence: str = "unknown"
     rule: PairRule = field(default_factory=PairRule)
     keeps_repeats: bool = False
+    guessed: bool = True
 
     def matches(self, row: JsonMap) -> bool:
         """Whether a row has the columns and the values of this format."""
         return all(name in row for name in self.columns) and (self.suits is None or self.suits(row))
+
+    def check(self, row: JsonMap) -> None:
+        """Refuse a row that is not of this format.
+
+        Raises:
+            RowError: a column is missing, or the values have another shape.
+        """
+        missing = [name for name in self.columns if name not in row]
+        if missing:
+            raise RowError("missing column", ", ".join(missing))
+        if self.suits is not None and not self.suits(row):
+            raise RowError("another layout", f"the values are not those of {self.title}")
 
 
 def number_of(value: Any) -> float | None:

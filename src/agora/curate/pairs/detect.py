@@ -45,7 +45,7 @@ def detect_pairs(path: Path) -> PairFormat:
 
 def format_of(row: JsonMap) -> PairFormat | None:
     """The first format that a row fits."""
-    return next((format_ for format_ in PAIR_FORMATS.values() if format_.matches(row)), None)
+    return next((format_ for format_ in PAIR_FORMATS.values() if format_.guessed and format_.matches(row)), None)
 
 
 def choose_format(path: Path, name: str) -> Chosen:
@@ -70,11 +70,12 @@ def choose_format(path: Path, name: str) -> Chosen:
 
 def _unknown(path: Path, row: JsonMap) -> DataError:
     seen = list(row)
-    best, lacking = nearest_format(seen)
     what = f"unknown preference format; the columns are {', '.join(map(repr, seen[:12])) or 'none'}"
-    near = f"nearest is {best.name}, which also needs {', '.join(map(repr, lacking)) or 'other values'}"
-    hint = f"{near}; name a format with --format, or columns with --format openrlhf:prompt=..,chosen=..,rejected=.."
-    return DataError(what, where=str(path), hint=hint)
+    named = "name a format with --format, or columns with --format openrlhf:prompt=..,chosen=..,rejected=.."
+    best, lacking = nearest_format(seen)
+    needs = f"it also needs {', '.join(map(repr, lacking))}" if lacking else "its values have another shape"
+    near = f"the nearest is {best.name} ({needs})" if len(lacking) < len(best.columns) else "none is near"
+    return DataError(what, where=str(path), hint=f"{near}; {named}")
 
 
 def nearest_format(columns: list[str]) -> tuple[PairFormat, list[str]]:

@@ -225,9 +225,7 @@ class _Reader:
 
     def _converted(self, row: Row, file: str) -> Given:
         context = Context(file, row.line, self._settings.rule.seed, self._keys)
-        missing = [name for name in self._format.columns if name not in row.data]
-        if missing:
-            raise RowError("missing column", ", ".join(missing))
+        self._format.check(row.data)
         return self._format.convert(row.data, context)
 
     def _drafts(self, group: Any, place: Place) -> list[Draft]:

@@ -196,5 +196,5 @@ OPENRLHF = PairFormat(
     title="columns named by flags, as OpenRLHF reads them",
     columns=(),
     convert=_by_flags,
-    suits=lambda row: False,  # never guessed: the user names the columns
+    guessed=False,  # the user names the columns
 )
