@@ -94,6 +94,30 @@ def test_other_settings_another_model_or_another_input_are_refused(faults: Fault
     other.close()
 
 
+def test_a_file_without_a_usable_row_says_why(faults: FaultServer, tmp_path: Path) -> None:
+    turns = [{"role": "assistant", "content": "mine"}]
+    source = _write(tmp_path / "in.jsonl", [{"messages": turns}, {"messages": turns}, {"text": "x"}])
+    engine = OpenAIEngine(faults.base_url, "m", retry=FAST)
+    with pytest.raises(DataError, match=r"the last turn is the assistant's \(2\), no messages.* \(1\); a row needs"):
+        generate_file(engine, source, tmp_path / "out.jsonl")
+    engine.close()
+    assert faults.calls == []
+
+
+@pytest.mark.parametrize("out", [".", "file/out.jsonl", "folder"])
+def test_an_output_that_cannot_be_written_is_told_before_the_first_call(
+    faults: FaultServer, tmp_path: Path, out: str
+) -> None:
+    source = _write(tmp_path / "in.jsonl", _questions(2))
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    engine = OpenAIEngine(faults.base_url, "m", retry=FAST)
+    with pytest.raises(AgoraError, match=r"this is a folder|cannot write"):
+        generate_file(engine, source, tmp_path / out)
+    engine.close()
+    assert faults.calls == []
+
+
 def test_two_rows_with_one_id_are_refused(faults: FaultServer, tmp_path: Path) -> None:
     source = _write(tmp_path / "in.jsonl", [{"id": 1, "prompt": "a"}, {"id": 1, "prompt": "b"}])
     engine = OpenAIEngine(faults.base_url, "m", retry=FAST)

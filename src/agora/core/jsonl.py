@@ -110,7 +110,7 @@ class Rejects:
         self.by_reason: Counter[str] = Counter()
         self._writer: JsonlWriter | None = None
         if self.path is not None:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 self.path.unlink()
 
     def add(self, where: str, reason: str, raw: object = None, *, detail: str | None = None) -> None:

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agora.core.errors import AgoraError, CapabilityError, ConfigError, DataError
+from agora.core.errors import AgoraError, CapabilityError, ConfigError, DataError, UsageError
+from agora.core.files import make_folder, write_failed
 from agora.core.progress import progress
 from agora.core.records import stable_id
 from agora.core.tables import JsonlWriter, Rejects, read_rows, write_jsonl
@@ -60,6 +61,7 @@ def generate_file(
         limit: only the first so many rows.
 
     Raises:
+        UsageError: ``out_file`` is a folder.
         ConfigError: the output was made by another model or with other settings.
         DataError: the output belongs to another input, or two rows have the same id.
         BudgetError, EngineError: the work stopped; what was finished is in the file.
@@ -67,6 +69,8 @@ def generate_file(
     start = time.perf_counter()
     sampling = sampling or Sampling()
     in_file, out_file = Path(in_file), Path(out_file)
+    if out_file.is_dir():
+        raise UsageError("this is a folder", where=str(out_file), hint="--out names a file, such as answers.jsonl")
     _check_verb(engine, raw)
     rejects_path = out_file.with_name(out_file.name + ".rejects.jsonl")
     with Rejects(rejects_path) as rejects:
@@ -117,8 +121,9 @@ def _read_rows(in_file: Path, rejects: Rejects, limit: int | None) -> dict[str, 
         else:
             rows[row_id] = data
     if not rows:
-        hint = "a row needs messages, prompt or instruction"
-        raise DataError("no row can be answered", where=str(in_file), hint=hint)
+        why = ", ".join(f"{reason} ({n})" for reason, n in rejects.by_reason.most_common(3))
+        hint = "a row needs messages that end with the user's, a prompt or an instruction"
+        raise DataError(f"no row can be answered: {why}", where=str(in_file), hint=hint)
     return rows
 
 
@@ -211,8 +216,11 @@ def _sort(out_file: Path, order: list[str]) -> None:
 @contextmanager
 def _only_one(out_file: Path) -> Iterator[None]:
     """Two processes on one output would ask everything twice."""
-    out_file.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(out_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    make_folder(out_file.parent)
+    try:
+        fd = os.open(out_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise write_failed(out_file, error) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
