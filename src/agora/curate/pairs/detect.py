@@ -82,8 +82,11 @@ def nearest_format(columns: list[str]) -> tuple[PairFormat, list[str]]:
     """The format whose columns are the most like the given ones, and those of its columns that are not there."""
 
     def likeness(format_: PairFormat) -> float:
-        found = sum(1.0 if name in columns else 0.5 * (nearest(name, columns) is not None) for name in format_.columns)
-        return found / len(format_.columns)
+        return sum(map(near, format_.columns)) / len(format_.columns)
+
+    def near(name: str) -> float:
+        alike = nearest(name, columns) is not None or any(name in column for column in columns)
+        return 1.0 if name in columns else 0.5 * alike
 
     candidates = [format_ for format_ in PAIR_FORMATS.values() if format_.columns]
     # among equals the plainest layout, which is the one to rename columns to

@@ -98,7 +98,7 @@ def read_pairs(
     path = Path(path)
     chosen = choose_format(path, format)
     if chosen.format.gives == "prompts":
-        hint = "use its prompts for PPO, or name another format with --format"
+        hint = "use its prompts for PPO, or name the columns with --format openrlhf:prompt=..,chosen=..,rejected=.."
         raise DataError(f"the file holds {chosen.format.title}, which prefer nothing", where=str(path), hint=hint)
     settings = Settings(
         source or source_name(path), (rule or chosen.format.rule).over(chosen.format.rule), merge_turns, label_kind

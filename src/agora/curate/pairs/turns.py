@@ -59,9 +59,9 @@ def messages_of(value: Any) -> Turns:
 def _message(item: Any, index: int) -> Message:
     if not isinstance(item, Mapping):
         raise RowError("not a list of messages", f"message {index + 1} is {type(item).__name__}")
-    raw = item["role"] if "role" in item else item.get("from")
+    raw = item.get("from") if item.get("role") is None else item["role"]  # Parquet fills the absent one with null
     role: Role = raw if raw in ("user", "assistant", "system") else pick_role(raw, SPELLINGS)
-    content = item["content"] if "content" in item else item.get("value")
+    content = item.get("value") if item.get("content") is None else item["content"]
     if isinstance(content, list):
         content = _text_parts(content, index)
     return Message(role, clean_text(text_of(content, index)))

@@ -99,7 +99,9 @@ ORCA = PairFormat(
     title="Orca pairs",
     columns=("system", "chosen", "rejected"),
     convert=_orca,
-    suits=lambda row: isinstance(row["chosen"], str) and ("question" in row or "input" in row),
+    suits=lambda row: (
+        isinstance(row["chosen"], str) and ("question" in row or "input" in row) and "instruction" not in row
+    ),
     label_kind="ai",
     licence="Apache-2.0",
 )

@@ -37,7 +37,8 @@ def _ultrafeedback(row: JsonMap, context: Context) -> Given:
 def _rating(value: Any) -> float | None:
     """The rating of one aspect: a number, or an object that has one, perhaps one level down."""
     while isinstance(value, Mapping):
-        value = value.get("Rating", value.get("Output"))
+        rating = value.get("Rating")
+        value = value.get("Output") if rating is None else rating  # Parquet fills the absent one with null
     return number_of(value)
 
 
