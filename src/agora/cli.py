@@ -18,6 +18,7 @@ from agora.engines.commands import generate
 from agora.loop.commands import loop
 from agora.microcosm.commands import app as microcosm_app
 from agora.rooms.judge.commands import app as judge_app
+from agora.rooms.preferences.commands import app as preferences_app
 from agora.rooms.preferences.train_commands import app as train_app
 from agora.rooms.synthesize.commands import app as synthesize_app
 
@@ -37,6 +38,7 @@ app.add_typer(microcosm_app, name="microcosm")
 app.add_typer(synthesize_app, name="synthesize")
 app.add_typer(judge_app, name="judge")
 app.add_typer(train_app, name="train")
+app.add_typer(preferences_app, name="preferences")
 
 
 def _print_version(wanted: bool) -> None:

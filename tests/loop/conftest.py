@@ -18,12 +18,16 @@ SMALL = (
     "sft_rows=100",
     "tasks=40",
     "pairs.prompts=40",
-    "sft.epochs=3",
-    "dpo.epochs=1",
-    "sft.batch_size=16",
-    "dpo.batch_size=8",
-    "sft.checkpoint_every_s=0.01",
-    "dpo.checkpoint_every_s=0.01",
+    "sft.train.epochs=3",
+    "dpo.train.epochs=1",
+    "reward.train.epochs=1",
+    "ppo.steps=3",
+    "ppo.prompts_per_step=16",
+    "sft.train.batch_size=16",
+    "dpo.train.batch_size=8",
+    "reward.train.batch_size=8",
+    "ppo.train.batch_size=16",
+    *(f"{name}.train.checkpoint_every_s=0.01" for name in ("sft", "dpo", "reward", "ppo")),
 )
 
 

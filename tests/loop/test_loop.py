@@ -31,9 +31,9 @@ def metrics_of(result: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in ("seconds", "report")}
 
 
-def test_one_command_ends_with_four_judged_models_and_a_report(unbroken: tuple[Path, dict[str, Any]]) -> None:
+def test_one_command_ends_with_five_judged_models_and_a_report(unbroken: tuple[Path, dict[str, Any]]) -> None:
     out, result = unbroken
-    assert [m["name"] for m in result["models"]] == ["base", "sft", "dpo", "chat"]
+    assert [m["name"] for m in result["models"]] == ["base", "sft", "dpo", "ppo", "chat"]
     for model in result["models"]:
         low, high = model["wb_score_ci"]
         assert -80 <= low <= model["wb_score"] <= high <= 100
@@ -89,7 +89,7 @@ def test_running_again_changes_nothing_and_calls_no_model(unbroken: tuple[Path, 
 
 def test_changed_settings_are_refused_and_named(unbroken: tuple[Path, dict[str, Any]]) -> None:
     out, _ = unbroken
-    done = agora(*loop_arguments(out, "--set", "beta=0.7"))
+    done = agora(*loop_arguments(out, "--set", "dpo.beta=0.7"))
     assert done.returncode == 2
     assert "beta" in done.stderr and "0.3" in done.stderr and "0.7" in done.stderr
     assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
@@ -125,7 +125,7 @@ def test_ten_kills_at_random_moments_end_like_an_unbroken_run(
     seconds = max(8.0, 0.4 * sum(stage["seconds"] for stage in read_json(folder / "run.json")["stages"].values()))
     assert kill_at_random(out, 10, seed=1, seconds=seconds) >= 3
     assert metrics_of(result_of(agora(*loop_arguments(out)))) == metrics_of(result)
-    for name in ("samples.jsonl", "pairs.jsonl", "answers_dpo.jsonl"):
+    for name in ("samples.jsonl", "pairs.jsonl", "answers_dpo.jsonl", "answers_ppo.jsonl"):
         assert (out / name).read_bytes() == (folder / name).read_bytes()
 
 

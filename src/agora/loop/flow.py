@@ -19,7 +19,7 @@ from agora.loop.judging import ModelResult
 from agora.loop.settings import LoopConfig
 from agora.loop.stored import read_stored
 
-MODELS = ("base", "sft", "dpo", "chat")
+MODELS = ("base", "sft", "dpo", "ppo", "chat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ def close_loop(
     sampled = _stage(run, "candidates", Answer, lambda: pairs.sample_candidates(run, config, for_pairs))
     made = _stage(run, "pairs", PreferencePair, lambda: pairs.make_pairs(run, config, for_pairs, sampled))
     models.train_dpo(run, config, made)
+    models.train_reward(run, config, made)
+    models.train_ppo(run, config, for_pairs)
     shown = [*benchmark, *(task for task in mined[:8] if task not in benchmark)]
     for name in MODELS:
         _stage(

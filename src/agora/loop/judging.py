@@ -18,7 +18,15 @@ from agora.rooms.judge.reward import RewardReport, reward_report
 from agora.rooms.judge.types import TaskSet
 
 CHECKER = "microcosm:checker"
-COMPARED = (("sft", "base"), ("dpo", "base"), ("dpo", "sft"), ("chat", "dpo"))
+COMPARED = (
+    ("sft", "base"),
+    ("dpo", "base"),
+    ("ppo", "base"),
+    ("dpo", "sft"),
+    ("ppo", "sft"),
+    ("ppo", "dpo"),
+    ("chat", "ppo"),
+)
 
 
 @dataclass(frozen=True, slots=True)

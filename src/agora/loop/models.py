@@ -1,30 +1,33 @@
-"""The student's two trainings: supervised on the curated samples, then on its own judged answers."""
+"""The student's trainings: supervised on the curated samples, then two ways of learning from its own judged answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agora.core.errors import UsageError
-from agora.core.progress import progress
 from agora.core.records import PreferencePair, Sample
 from agora.core.runs import RunDir
-from agora.core.tables import read_json, write_json
-from agora.engines.registry import microcosm_folder, parse_uri
+from agora.core.tables import read_rows
+from agora.curate.pairs.split import split_by_prompt
 from agora.loop.settings import LoopConfig
-from agora.train.batch import Group
-from agora.train.config import TrainConfig
-from agora.train.loop import StepLog, num_steps, train
-from agora.train.objectives import DPO, SFT, Objective, reference_logprobs
-from agora.train.render import encode_chat, encode_pair
+from agora.train import stages
+from agora.train.rewards import ScorerReward, WeightedReward
+from agora.train.stages import StageResult
+
+TRAINED = ("sft", "reward", "dpo", "ppo")
 
 
 def uri_of(run: RunDir, config: LoopConfig, name: str) -> str:
-    """Engine URI of one of the loop's models: base, sft, dpo or chat."""
-    if name in ("sft", "dpo"):
-        return f"hf:{run.path / 'models' / name}"
+    """Engine URI of one of the loop's models: base, sft, dpo, ppo or chat."""
+    if name in TRAINED:
+        return f"hf:{folder_of(run, name) / 'model'}"
     return {"base": config.student, "chat": config.model}[name]
+
+
+def folder_of(run: RunDir, name: str) -> Path:
+    """Where one training left its model, its log and its card."""
+    return run.path / "models" / name
 
 
 def train_sft(run: RunDir, config: LoopConfig, samples: Sequence[Sample]) -> None:
@@ -32,11 +35,8 @@ def train_sft(run: RunDir, config: LoopConfig, samples: Sequence[Sample]) -> Non
     if run.done("sft"):
         return
     with run.stage("sft"):
-        model, tokenizer = _load(config.student)
-        limit = config.curate.max_conversation_tokens
-        rows = [encode_chat(tokenizer, s.messages, id=s.id, max_tokens=limit) for s in samples]
-        groups: list[Group] = [(row,) for row in rows if row is not None]
-        _train_and_save(run, "sft", model, tokenizer, groups, SFT(), _seeded(config.sft, config), len(rows))
+        rows = [(sample.id, sample.messages) for sample in samples]
+        stages.train_sft(config.student, rows, folder_of(run, "sft"), _seeded(config.sft, config))
 
 
 def train_dpo(run: RunDir, config: LoopConfig, pairs: Sequence[PreferencePair]) -> None:
@@ -44,81 +44,54 @@ def train_dpo(run: RunDir, config: LoopConfig, pairs: Sequence[PreferencePair]) 
     if run.done("dpo"):
         return
     with run.stage("dpo"):
-        model, tokenizer = _load(uri_of(run, config, "sft"))
-        limit = config.curate.max_conversation_tokens
-        encoded = [encode_pair(tokenizer, pair, max_tokens=limit) for pair in pairs]
-        groups: list[Group] = [pair for pair in encoded if pair is not None]
-        reference = reference_logprobs(model, groups)
-        objective = DPO(reference, beta=config.beta, sft_weight=config.dpo_sft_weight)
-        _train_and_save(run, "dpo", model, tokenizer, groups, objective, _seeded(config.dpo, config), len(encoded))
+        stages.train_dpo(uri_of(run, config, "sft"), pairs, folder_of(run, "dpo"), _seeded(config.dpo, config))
 
 
-def read_log(run: RunDir, name: str) -> dict[str, Any]:
-    """The training log that a finished stage left."""
-    log: dict[str, Any] = read_json(run.file(f"models/{name}.json"))
-    return log
+def train_reward(run: RunDir, config: LoopConfig, pairs: Sequence[PreferencePair]) -> None:
+    """Train a reward model, started from the SFT model, on the same pairs; some prompts are held out to measure it."""
+    if run.done("reward"):
+        return
+    with run.stage("reward"):
+        settings = _seeded(config.reward, config)
+        trained, held_out = split_by_prompt(pairs, settings.valid_share, config.seed)
+        stages.train_reward(uri_of(run, config, "sft"), trained, folder_of(run, "reward"), settings, held_out=held_out)
 
 
-def _train_and_save(
-    run: RunDir,
-    name: str,
-    model: Any,
-    tokenizer: Any,
-    groups: Sequence[Group],
-    objective: Objective,
-    settings: TrainConfig,
-    num_given: int,
-) -> None:
-    folder = run.path / "models" / name
-    checkpoints = run.path / "models" / f"{name}.checkpoints"
-    with progress(num_steps(len(groups), settings), f"training {name}", unit="step") as bar:
+def train_ppo(run: RunDir, config: LoopConfig, samples: Sequence[Sample]) -> None:
+    """Train the SFT model on its own answers to the samples' instructions, scored by the reward model."""
+    from agora.train.reward_model import load_reward_model, score_conversations
 
-        def on_step(entry: StepLog) -> None:
-            bar.advance()
-            bar.note(f"loss {entry.loss:.3f}")
-
-        result = train(model, groups, objective, settings, checkpoint_dir=checkpoints, on_step=on_step)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_json(
-        run.file(f"models/{name}.json"),
-        {
-            "rows": len(groups),
-            "rows_too_long": num_given - len(groups),
-            "steps": result.steps,
-            "tokens": result.tokens,
-            "target_tokens": result.target_tokens,
-            "final_loss": result.final_loss,
-            "log": result.log,
-        },
-    )
-    _remove(checkpoints)
+    if run.done("ppo"):
+        return
+    with run.stage("ppo"):
+        folder = folder_of(run, "reward") / "model"
+        model, tokenizer = load_reward_model(str(folder))
+        measured = stages.read_stage(folder_of(run, "reward"))
+        scale = (measured.metrics.get("held_out/std") if measured else None) or 1.0
+        mean = (measured.metrics.get("held_out/mean") if measured else None) or 0.0
+        scorer = ScorerReward(
+            lambda conversations: score_conversations(model, tokenizer, conversations),
+            name="reward_model",
+            mean=mean,
+            scale=scale,
+        )
+        prompts = [(sample.id, tuple(m for m in sample.messages if m.role != "assistant")) for sample in samples]
+        stages.train_ppo(
+            uri_of(run, config, "sft"),
+            prompts,
+            [WeightedReward(scorer)],
+            folder_of(run, "ppo"),
+            _seeded(config.ppo, config),
+            value_start=str(folder),
+        )
 
 
-def _seeded(settings: TrainConfig, config: LoopConfig) -> TrainConfig:
-    return settings.model_copy(update={"seed": config.seed})
+def read_training(run: RunDir, name: str) -> tuple[StageResult, list[dict[str, Any]]]:
+    """(what a finished training came to, one row a step)."""
+    found = stages.read_stage(folder_of(run, name))
+    assert found is not None, f"{name} is not done"
+    return found, [row.data for row in read_rows(found.folder / "train_log.jsonl")]
 
 
-def _load(uri: str) -> tuple[Any, Any]:
-    """Model in fp32 and tokenizer of an in-process URI, on a GPU where there is one."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    parsed = parse_uri(uri)
-    if parsed.scheme not in ("microcosm", "hf"):
-        raise UsageError(f"{uri} cannot be trained: it is not loaded in process", hint="use microcosm:base or hf:PATH")
-    path = microcosm_folder(parsed.name) if parsed.scheme == "microcosm" else parsed.name
-    quiet: Any = disable_progress_bar
-    quiet()  # the loop shows its own
-    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device=device), AutoTokenizer.from_pretrained(path)
-
-
-def _remove(folder: Path) -> None:
-    files: Iterable[Path] = folder.glob("*") if folder.is_dir() else ()
-    for file in files:
-        file.unlink()
-    if folder.is_dir():
-        folder.rmdir()
+def _seeded(settings: Any, config: LoopConfig) -> Any:
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"seed": config.seed})})

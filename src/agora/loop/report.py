@@ -12,14 +12,15 @@ from agora.core.runs import RunDir
 from agora.core.tables import read_json
 from agora.curate.funnel import Funnel
 from agora.loop.judging import CHECKER, Judged, ModelResult
-from agora.loop.models import read_log
+from agora.loop.report_training import write_training
 from agora.loop.settings import LoopConfig
 from agora.loop.stored import read_stored
 
 _ROLE = {
     "base": "the student before training",
     "sft": "after supervised fine-tuning on the curated samples",
-    "dpo": "after preference training on its own judged answers",
+    "dpo": "after DPO on its own judged answers",
+    "ppo": "after PPO against a reward model trained on the same pairs",
     "chat": "the aligned model that was drawn from",
 }
 
@@ -54,7 +55,7 @@ def write_report(
     _scores(report, judged, benchmark)
     _rewards(report, config, judged)
     _data(report, samples, funnel)
-    _training(report, run)
+    write_training(report, run)
     if mined:
         _mined(report, run, config, mined, judged)
     _answers(report, judged, benchmark)
@@ -190,35 +191,6 @@ def _data(report: Report, samples: Sequence[Sample], funnel: Funnel) -> None:
         ],
         caption="Samples that were trained on",
     )
-
-
-def _training(report: Report, run: RunDir) -> None:
-    import altair as alt
-
-    report.section("Training")
-    logs = {name: read_log(run, name) for name in ("sft", "dpo")}
-    report.table(
-        ["training", "rows", "too long", "steps", "tokens", "final loss", "seconds"],
-        [
-            [n, log["rows"], log["rows_too_long"], log["steps"], log["tokens"], log["final_loss"], run.seconds.get(n)]
-            for n, log in logs.items()
-        ],
-        caption="What each training saw",
-        formats={"tokens": ",.0f", "final loss": ".3f", "seconds": ".1f"},
-    )
-    for name, log in logs.items():
-        values = [{"step": row["step"], "loss": row["loss"]} for row in log["log"]]
-        first, last = values[0]["loss"], values[-1]["loss"]
-        chart = (
-            alt.Chart(alt.InlineData(values))
-            .mark_line()
-            .encode(
-                x=alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, format="d")),
-                y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False)),
-            )
-            .properties(height=160)
-        )
-        report.chart(chart, caption=f"Loss of {name}", alt=f"Loss of {name} goes from {first:.2f} to {last:.2f}.")
 
 
 def _mined(report: Report, run: RunDir, config: LoopConfig, mined: Sequence[Task], judged: Judged) -> None:

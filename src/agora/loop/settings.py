@@ -8,6 +8,7 @@ from pydantic import Field
 
 from agora.core.config import Config
 from agora.train.config import TrainConfig
+from agora.train.settings import DpoSettings, PpoSettings, RewardSettings, SftSettings
 
 
 class DrawSlice(Config):
@@ -24,7 +25,6 @@ class CurateSettings(Config):
     near_duplicate_jaccard: float = Field(
         0.85, gt=0, le=1, description="char-5 shingles; at or above it is a duplicate"
     )
-    max_conversation_tokens: int = Field(512, ge=16, description="longer training rows are dropped and counted")
 
 
 class MineSettings(Config):
@@ -68,13 +68,44 @@ class LoopConfig(Config):
     curate: CurateSettings = CurateSettings()
     mine: MineSettings = MineSettings()
     pairs: PairSettings = PairSettings()
-    sft: TrainConfig = TrainConfig(
-        learning_rate=2e-3, schedule="cosine", warmup=0.1, epochs=3, batch_size=32, checkpoint_every_s=5
+    sft: SftSettings = SftSettings(
+        train=TrainConfig(
+            learning_rate=2e-3, schedule="cosine", warmup=0.1, epochs=3, batch_size=32, checkpoint_every_s=5
+        ),
+        max_tokens=512,
     )
-    dpo: TrainConfig = TrainConfig(
-        learning_rate=1.5e-4, schedule="linear", warmup=0.1, epochs=2, batch_size=16, checkpoint_every_s=5
+    dpo: DpoSettings = DpoSettings(
+        train=TrainConfig(
+            learning_rate=1.5e-4, schedule="linear", warmup=0.1, epochs=2, batch_size=16, checkpoint_every_s=5
+        ),
+        beta=0.3,
+        sft_weight=1.0,
+        max_tokens=512,
     )
-    beta: float = Field(0.3, gt=0, description="DPO's pull toward the SFT model")
-    dpo_sft_weight: float = Field(1.0, ge=0, description="weight of the likelihood of chosen answers (RPO)")
-    baselines: tuple[Literal["base", "sft", "dpo", "chat"], ...] = ("base", "sft", "chat")
+    reward: RewardSettings = RewardSettings(
+        train=TrainConfig(
+            learning_rate=4e-4, schedule="linear", warmup=0.1, epochs=2, batch_size=32, checkpoint_every_s=5
+        ),
+        valid_share=0.1,
+        max_tokens=512,
+    )
+    ppo: PpoSettings = PpoSettings(
+        train=TrainConfig(
+            learning_rate=1.5e-4,
+            schedule="constant",
+            warmup=0.05,
+            batch_size=64,
+            adam_betas=(0.9, 0.95),
+            checkpoint_every_s=5,
+        ),
+        steps=24,
+        prompts_per_step=96,
+        num_ppo_epochs=2,
+        temperature=1.0,
+        response_length=96,
+        max_prompt_tokens=256,
+        missing_eos_penalty=-3.0,
+        kl_coef=0.05,
+    )
+    baselines: tuple[Literal["base", "sft", "dpo", "ppo", "chat"], ...] = ("base", "sft", "chat")
     margin: int | None = Field(None, ge=0, description="WB-Reward's length margin K in characters; none by default")
