@@ -106,7 +106,7 @@ def _print(report: SuiteReport, json: bool) -> None:
         console.print(f"note: {note}", markup=False, highlight=False)
     for test in report.by_test.values():
         for reason, count in test.reasons.items():
-            console.print(f"missing: {test.name}: {count} of {reason}", markup=False, highlight=False)
+            console.print(f"missing: {test.name}: {count} examples: {reason}", markup=False, highlight=False)
     typer.echo(f"{report.answered} examples asked in {report.seconds:.1f} s; results: {report.out / 'results.jsonl'}")
     typer.echo(f"Report: {report.out / 'report.html'}")
 

@@ -81,13 +81,13 @@ class Asker:
         except Exception as error:  # templates raise jinja2 errors of many kinds, and their own by raise_exception
             raise DataError(f"the chat template refuses this conversation: {error}") from error
 
-    def answers(self, test: Test, items: Sequence[EvalItem]) -> Iterator[Answered | EvalResult]:
-        """Ask all items and yield each with its replies, as they are complete; one that failed as its missing result.
+    def answers(self, items: Iterable[tuple[Test, EvalItem]]) -> Iterator[Answered | EvalResult]:
+        """Ask items of any tests and yield each with its replies as they are complete; a failed one as missing.
 
         Raises:
             EngineError, BudgetError: the work stopped; what was yielded stands.
         """
-        pending = _Pending(self, test, items)
+        pending = _Pending(self, items)
         asked = [request for job in pending.jobs for request in job.requests]
         chats = [r for r in asked if isinstance(r, ChatRequest)]
         completes = [r for r in asked if isinstance(r, CompleteRequest)]
@@ -116,7 +116,7 @@ class Asker:
         if prompt.shape == "template" and can(self.engine, "token_prompt"):
             assert self._tokenizer is not None
             # the template writes the special tokens itself, so none may be added
-            ids = tuple(int(i) for i in self._tokenizer.encode(prompt.text, add_special_tokens=False))
+            ids = tuple(int(i) for i in self._tokenizer.encode(prompt.text, add_special_tokens=False, verbose=False))
             return [CompleteRequest(f"{key}#{i}", prompt_ids=ids, sampling=s) for i, s in enumerate(samplings)]
         return [CompleteRequest(f"{key}#{i}", prompt=prompt.text, sampling=s) for i, s in enumerate(samplings)]
 
@@ -157,11 +157,11 @@ class _Job:
 class _Pending:
     """The items on their way."""
 
-    def __init__(self, asker: Asker, test: Test, items: Iterable[EvalItem]) -> None:
+    def __init__(self, asker: Asker, items: Iterable[tuple[Test, EvalItem]]) -> None:
         self.jobs: list[_Job] = []
         self.refused: list[EvalResult] = []
         self._by_id: dict[str, int] = {}  # request id -> number of its job
-        for number, item in enumerate(items):
+        for number, (test, item) in enumerate(items):
             request = test.request(item)
             try:
                 prompt = asker.prompt(item, request)

@@ -26,7 +26,8 @@ _CSV_HEADER = ("question", "A", "B", "C", "D", "answer")
 _PREFIX = "The answer is:"
 _LETTERS = string.ascii_uppercase
 _STATED = re.compile(r"answer(?: is)?:?\s*\**\(?([A-Z])\b\)?", re.IGNORECASE)
-_ALONE = re.compile(r"(?<![A-Za-z'])\(?([A-Z])\)?(?=[\s.:,)*]|\Z)")
+# "A dog" names no option, "A." and "(a)" do
+_ALONE = re.compile(r"\(([A-Za-z])\)|(?<![A-Za-z'])([A-Z])(?=[.:,)*]|\s*(?:\n|\Z))")
 
 
 class MultipleChoice(Test):
@@ -89,8 +90,9 @@ def read_letter(text: str, letters: str) -> str | None:
     """The option a written answer names: after "answer is", else the first letter that stands alone; None if none."""
     for pattern in (_STATED, _ALONE):
         for match in pattern.finditer(text.strip()):
-            if match[1].upper() in letters:
-                return match[1].upper()
+            letter = str(match[match.lastindex or 0]).upper()
+            if letter in letters:
+                return letter
     return None
 
 

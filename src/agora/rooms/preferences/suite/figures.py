@@ -7,6 +7,7 @@ value has none itself: what is missing is never a number.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -110,11 +111,6 @@ def figure_of(test: Test, results: Sequence[EvalResult], *, seed: int = 0) -> tu
         seed: of the bootstrap.
     """
     scored = [result for result in results if result.status == "ok"]
-    reasons: dict[str, int] = {}
-    for result in results:
-        if result.status != "ok":
-            why = str(result.meta.get("error") or result.status)
-            reasons[why] = reasons.get(why, 0) + 1
     sampled = _sampled(test, results, scored, seed)
     ended = [r.meta["finish_reason"] for r in results if r.meta.get("finish_reason")]
     stopped = sum(reason != "length" for reason in ended)
@@ -127,8 +123,20 @@ def figure_of(test: Test, results: Sequence[EvalResult], *, seed: int = 0) -> tu
         mean_tokens=mean_of(results, "n_tokens", scale=1.0),
         mean_chars=mean_of(results, "n_chars", scale=1.0),
         stopped=100.0 * stopped / len(ended) if ended else None,
-        reasons=reasons,
+        reasons=_reasons(results),
     ), sampled
+
+
+def _reasons(results: Sequence[EvalResult]) -> dict[str, int]:
+    """Why examples are missing; reasons that differ in numbers alone are one, in the words of the first."""
+    first: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for result in results:
+        if result.status != "ok":
+            why = str(result.meta.get("error") or result.status)
+            why = first.setdefault(re.sub(r"\d+", "N", why), why)
+            counts[why] = counts.get(why, 0) + 1
+    return counts
 
 
 def mean_figure(parts: Sequence[Sampled]) -> Sampled:

@@ -39,5 +39,5 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> NDArray[np.float64]:
     steps[k + 1 :] = np.log1p(-k / above)
     sums = np.cumsum(steps)
     failed = n_I - c_I
-    chance: NDArray[np.float64] = -np.expm1(sums[n_I] - sums[failed])
+    chance: NDArray[np.float64] = np.abs(np.expm1(sums[n_I] - sums[failed]))  # never above 0 before, nor -0.0 now
     return np.where(failed < k, 1.0, chance)

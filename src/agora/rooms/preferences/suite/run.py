@@ -203,29 +203,37 @@ def _fingerprint(test: Test, items: Sequence[EvalItem]) -> str:
 
 def _answer_all(asker: Asker, tests: Sequence[Test], items: Mapping[str, Sequence[EvalItem]], path: Path) -> int:
     """Append a result for every item that has no score yet; return how many were asked."""
-    answered = 0
     with JsonlWriter(path) as writer:
         finished = {key for key, result in _latest(path).items() if result.status == "ok"}
-        for test in tests:
-            todo = [item for item in items[test.name] if (test.name, item.id) not in finished]
-            answered += len(todo)
-            if todo:
-                _answer(asker, test, todo, writer)
-    return answered
+        todo = {t.name: [item for item in items[t.name] if (t.name, item.id) not in finished] for t in tests}
+        # tests that score one item at a time share one stream, so that the engine's batches are full
+        plain = [test for test in tests if type(test).score_all is Test.score_all]
+        for together in [plain, *([test] for test in tests if test not in plain)]:
+            pairs = [(test, item) for test in together for item in todo[test.name]]
+            if pairs:
+                _answer(asker, pairs, writer)
+    return sum(map(len, todo.values()))
 
 
-def _answer(asker: Asker, test: Test, todo: Sequence[EvalItem], writer: JsonlWriter) -> None:
-    with progress(len(todo), test.name, unit="item") as bar:
+def _answer(asker: Asker, pairs: Sequence[tuple[Test, EvalItem]], writer: JsonlWriter) -> None:
+    """Ask and score items, of several tests or of one that scores many at a time."""
+    tests = {test.name: test for test, _ in pairs}
+    label = next(iter(tests)) if len(tests) == 1 else f"{len(tests)} tests"
+    with progress(len(pairs), label, unit="item") as bar:
 
         def stream() -> Iterator[Answered]:
-            for reply in asker.answers(test, todo):
+            for reply in asker.answers(pairs):
                 if isinstance(reply, EvalResult):
                     writer.write(reply)
                     bar.advance()
                 else:
                     yield reply
 
-        for result in test.score_all(stream()):
+        if len(tests) == 1:
+            results = pairs[0][0].score_all(stream())
+        else:
+            results = (tests[answered.item.test].score(answered) for answered in stream())
+        for result in results:
             writer.write(result)
             bar.advance()
 
