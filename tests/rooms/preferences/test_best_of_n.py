@@ -67,6 +67,8 @@ def test_a_perfect_reward_climbs_to_the_ceiling_and_a_reversed_one_falls() -> No
         assert point.true.estimate == point.ceiling.estimate == pytest.approx(-worst.true.estimate, abs=0.2)
     assert perfect.points[0].gain.estimate == 0 == perfect.points[0].kl_bound
     assert perfect.points[-1].gain.low > 0 > reversed_.points[-1].gain.high
+    assert (perfect.peak, perfect.overoptimized) == (16, False)
+    assert (reversed_.peak, reversed_.overoptimized) == (1, True)
     # rewards of the reversed scorer rise all the same: that is what over-optimization looks like
     assert reversed_.points[-1].reward.low > reversed_.points[0].reward.high
 

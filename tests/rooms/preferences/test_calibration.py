@@ -17,11 +17,11 @@ def differences(n: int, *, scale: float = 1.0, seed: int = 0) -> list[float]:
 
 
 def test_labels_drawn_from_the_claimed_probabilities_are_calibrated() -> None:
-    found = calibration(differences(20_000))
-    assert found.error < 0.02
-    assert found.temperature == pytest.approx(1.0, abs=0.06)
+    found = calibration(differences(10_000))
+    assert found.error < 0.03
+    assert found.temperature == pytest.approx(1.0, abs=0.08)
     for group in found.bins:
-        assert group.accuracy.low - 0.02 < group.confidence < group.accuracy.high + 0.02  # type: ignore[operator]
+        assert group.accuracy.low - 0.03 < group.confidence < group.accuracy.high + 0.03  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("scale", [0.25, 4.0])

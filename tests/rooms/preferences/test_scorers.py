@@ -50,7 +50,7 @@ def test_length_counts_the_characters_of_the_answer_alone() -> None:
     assert scorer([several]) == [4.0]
     assert answer_text(several) == "cde\n\nf"
     assert num_chars(several) == 6
-    assert not scorer.log_odds
+    assert not scorer.uri.log_odds
 
 
 def test_the_checker_knows_the_truth_of_the_microcosm() -> None:
@@ -100,7 +100,7 @@ def test_a_reward_folder_gives_the_scores_of_its_model(models: tuple[Path, Path]
     AutoTokenizer.from_pretrained(models[0]).save_pretrained(tmp_path / "rm")
     talks = [talk("Seven apples."), talk("long " * 40)]
     scorer = open_scorer(f"reward:{tmp_path / 'rm'}", max_tokens=30)
-    assert scorer.log_odds and scorer.folders == {"reward": tmp_path / "rm"}
+    assert scorer.uri.log_odds and scorer.uri.folders == {"model": tmp_path / "rm"}
     model, tokenizer = load_reward_model(str(tmp_path / "rm"))
     expected = score_conversations(model, tokenizer, talks)
     assert scorer(talks) == [pytest.approx(expected[0], abs=1e-4), None]
@@ -113,7 +113,7 @@ def test_a_reward_folder_gives_the_scores_of_its_model(models: tuple[Path, Path]
         ("rewards:x", "did you mean reward:PATH"),
         ("microcosm:chekcer", "write one of"),
         ("model", "write one of"),
-        ("reward:", "names no model; reward:PATH"),
+        ("reward:", "names no model; write reward:PATH"),
         ("dpo:a", r"dpo:PATH\|REFERENCE"),
         ("dpo:|b", r"dpo:PATH\|REFERENCE"),
     ],

@@ -53,6 +53,8 @@ class BestOfN:
 
     Attributes:
         points: by rising n.
+        peak: the n with the highest true score.
+        fall: true score at the largest n minus that at the peak, paired by prompt; 0 where they are the same.
         num_prompts: prompts used at every n.
         dropped_prompts: prompts with fewer complete samples than the largest n; used at none, so that every point of
             the curve is about the same prompts.
@@ -60,9 +62,16 @@ class BestOfN:
     """
 
     points: tuple[BestOfPoint, ...]
+    peak: int
+    fall: Interval
     num_prompts: int
     dropped_prompts: int
     missing_samples: int
+
+    @property
+    def overoptimized(self) -> bool:
+        """Whether the true score falls after its peak by more than its error; the expected reward never does."""
+        return self.fall.high < 0
 
     def as_json(self) -> dict[str, Any]:
         """The curve as plain values."""
@@ -77,6 +86,9 @@ class BestOfN:
                 }
                 for p in self.points
             ],
+            "peak": self.peak,
+            "fall": self.fall._asdict(),
+            "overoptimized": self.overoptimized,
             "num_prompts": self.num_prompts,
             "dropped_prompts": self.dropped_prompts,
             "missing_samples": self.missing_samples,
@@ -140,7 +152,9 @@ def best_of_n(
         )
         for i, n in enumerate(asked)
     )
-    return BestOfN(points, int(enough_P.sum()), int((~enough_P).sum()), missing)
+    peak = int(np.argmax(true_PC.mean(axis=0)))
+    fall = paired_bootstrap(true_PC[:, -1], true_PC[:, peak], **plan)
+    return BestOfN(points, asked[peak], fall, int(enough_P.sum()), int((~enough_P).sum()), missing)
 
 
 def expected_best(rewards_PN: FloatArray, values_PN: FloatArray, ns: Sequence[int]) -> FloatArray:

@@ -58,7 +58,7 @@ def score_pairs(pairs: Iterable[PreferencePair], scorer: Scorer, *, batch_pairs:
     answers = failed = 0
     while batch := list(islice(rows, batch_pairs)):
         talks: list[Conversation] = [(*p.prompt, *side) for p in batch for side in (p.chosen, p.rejected)]
-        rewards, errors = _rewards(scorer, talks)
+        rewards, errors = scores_and_errors(scorer, talks)
         answers, failed = answers + len(talks), failed + len(errors)
         if failed > max(_ALWAYS_FORGIVEN, _MAX_FAILED_SHARE * answers):
             example = next(iter(errors.values()), "")
@@ -69,11 +69,9 @@ def score_pairs(pairs: Iterable[PreferencePair], scorer: Scorer, *, batch_pairs:
 
 
 def subset_of(pair: PreferencePair) -> str:
-    """The part of the data that a pair is counted under: its ``subset``, else its source."""
-    subset = pair.meta.get("subset")
-    if subset is not None and str(subset):
-        return str(subset)
-    return pair.provenance.source if pair.provenance else ""
+    """What a pair is counted under: its ``subset``, else what its row says of its origin, else its source."""
+    named = pair.meta.get("subset") or pair.meta.get("origin")
+    return str(named) if named else pair.provenance.source if pair.provenance else ""
 
 
 def margin_of(pair: PreferencePair) -> float | None:
@@ -85,8 +83,11 @@ def margin_of(pair: PreferencePair) -> float | None:
     return pair.chosen_score - pair.rejected_score
 
 
-def _rewards(scorer: Scorer, talks: Sequence[Conversation]) -> tuple[list[float | None], dict[int, str]]:
-    """Rewards, and what went wrong by position."""
+def scores_and_errors(scorer: Scorer, talks: Sequence[Conversation]) -> tuple[list[float | None], dict[int, str]]:
+    """One finite score or None a conversation, and what went wrong by position.
+
+    When the scorer raises, conversations are tried once more one by one; errors of our own tree pass through.
+    """
     try:
         return _checked(scorer(talks), len(talks)), {}
     except AgoraError:

@@ -7,8 +7,9 @@ constant here or a file there; what is ours comes from :mod:`agora.rooms.prefere
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from agora.core.tables import read_json
 from agora.rooms.preferences.human_study import StudyResult, study_results, without_repeats
@@ -48,6 +49,10 @@ class Figure:
     def equal(self) -> bool:
         """Whether ours is within the tolerance."""
         return abs(self.ours - self.published) <= self.tolerance * (1 + 1e-9)
+
+    def as_json(self) -> dict[str, Any]:
+        """The figure as plain values."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"equal": self.equal}
 
 
 def check_published(folder: Path) -> list[Figure]:

@@ -6,8 +6,8 @@ has none. :func:`open_scorer` finds one by its URI.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,29 +23,76 @@ if TYPE_CHECKING:
 Conversation: TypeAlias = tuple[Message, ...]
 Scorer: TypeAlias = Callable[[Sequence[Conversation]], "list[float | None]"]
 
-FORMS = ("reward:PATH", "dpo:PATH|REFERENCE", "judge:ENGINE", "microcosm:checker", "length:")
+CHECKER = "microcosm:checker"
+FORMS = ("reward:PATH", "dpo:PATH|REFERENCE", "judge:ENGINE", CHECKER, "length:")
+
+_SCHEMES = ("reward", "dpo", "judge", "length")
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerUri:
+    """A scorer's URI taken apart, before anything is loaded.
+
+    Attributes:
+        uri: as it was given.
+        scheme: reward, dpo, judge, microcosm or length.
+        name: the model or engine; empty where the scheme needs none.
+        reference: the reference model of ``dpo:``.
+    """
+
+    uri: str
+    scheme: str
+    name: str = ""
+    reference: str = ""
+
+    @property
+    def log_odds(self) -> bool:
+        """A difference of two scores is meant as the log odds that the first answer is better."""
+        return self.scheme in ("reward", "dpo")
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Model folders on this machine that decide the scores, by role."""
+        roles = {"reward": ("model",), "dpo": ("policy", "reference")}.get(self.scheme, ())
+        named = zip(roles, (self.name, self.reference), strict=False)
+        return {role: folder for role, name in named if (folder := _folder(name)).is_dir()}
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedScorer:
-    """A scorer with its name; call it like a :data:`Scorer`.
+    """A scorer with its URI; call it like a :data:`Scorer`."""
 
-    Attributes:
-        uri: what it was opened by.
-        function: the scorer itself.
-        log_odds: a difference of two scores is meant as the log odds that the first answer is better. Only then can it
-            be calibrated.
-        folders: model folders that decide its scores, by role.
-    """
-
-    uri: str
+    uri: ScorerUri
     function: Scorer
-    log_odds: bool
-    folders: Mapping[str, Path] = field(default_factory=dict)
 
     def __call__(self, conversations: Sequence[Conversation]) -> list[float | None]:
         """Score conversations, in their order."""
         return self.function(conversations)
+
+
+def parse_scorer(uri: str) -> ScorerUri:
+    """Take a scorer's URI apart; see :func:`open_scorer`.
+
+    Raises:
+        UsageError: it names no scorer, or a part is missing; the hint says what to write.
+    """
+    scheme, colon, rest = uri.partition(":")
+    if uri == CHECKER:
+        return ScorerUri(uri, scheme)
+    if not colon or scheme not in _SCHEMES:
+        raise UsageError(f"{uri!r} names no scorer", hint=_advice(uri, scheme))
+    if scheme == "length":
+        return ScorerUri(uri, scheme)
+    if not rest:
+        raise UsageError("the URI names no model", where=uri, hint=f"write {_form(scheme)}")
+    if scheme != "dpo":
+        return ScorerUri(uri, scheme, rest)
+    policy, bar, reference = rest.partition("|")
+    if not bar or not policy or not reference:
+        raise UsageError(
+            "a policy's implicit reward needs its reference model", where=uri, hint=f"write {_form(scheme)}"
+        )
+    return ScorerUri(uri, scheme, policy, reference)
 
 
 def open_scorer(
@@ -72,29 +119,17 @@ def open_scorer(
         UsageError: the URI names no scorer.
         MissingError: a model folder is not there.
     """
-    scheme, colon, rest = uri.partition(":")
-    if uri == "microcosm:checker":
-        return OpenedScorer(uri, checker_scorer(), log_odds=False)
-    if not colon or scheme not in ("reward", "dpo", "judge", "length"):
-        raise UsageError(f"{uri!r} names no scorer", hint=_advice(uri, scheme))
-    if scheme == "length":
-        return OpenedScorer(uri, length_scorer, log_odds=False)
-    if not rest:
-        raise UsageError("the URI names no model", where=uri, hint=next(f for f in FORMS if f.startswith(scheme)))
-    if scheme == "reward":
-        function = reward_model_scorer(Path(rest), max_tokens=max_tokens, token_budget=token_budget, device=device)
-        return OpenedScorer(uri, function, log_odds=True, folders={"reward": Path(rest)})
-    if scheme == "judge":
+    parsed = parse_scorer(uri)
+    options: dict[str, Any] = {"max_tokens": max_tokens, "token_budget": token_budget, "device": device}
+    if parsed.scheme == "reward":
+        return OpenedScorer(parsed, reward_model_scorer(_folder(parsed.name), **options))
+    if parsed.scheme == "dpo":
+        return OpenedScorer(parsed, implicit_scorer(parsed.name, parsed.reference, beta=beta, **options))
+    if parsed.scheme == "judge":
         from agora.rooms.preferences.judge_scorer import judge_scorer
 
-        return OpenedScorer(uri, judge_scorer(rest), log_odds=False)
-    policy, bar, reference = rest.partition("|")
-    if not bar or not policy or not reference:
-        raise UsageError("a policy's implicit reward needs its reference model", where=uri, hint="dpo:PATH|REFERENCE")
-    options: dict[str, Any] = {"max_tokens": max_tokens, "token_budget": token_budget, "device": device}
-    function = implicit_scorer(policy, reference, beta=beta, **options)
-    folders = {name: Path(side) for name, side in (("policy", policy), ("reference", reference)) if ":" not in side}
-    return OpenedScorer(uri, function, log_odds=True, folders=folders)
+        return OpenedScorer(parsed, judge_scorer(parsed.name))
+    return OpenedScorer(parsed, length_scorer if parsed.scheme == "length" else checker_scorer())
 
 
 def answer_text(conversation: Sequence[Message]) -> str:
@@ -182,9 +217,9 @@ def implicit_scorer(
         raise ConfigError(f"beta must be > 0, got {beta}", hint="0.1 is the usual value")
 
     def load(name: str) -> HfEngine:
-        scheme, colon, rest = name.partition(":")
-        folder = str(microcosm_folder(rest)) if colon and scheme == "microcosm" else rest if scheme == "hf" else name
-        return HfEngine.load(folder, device=device)
+        scheme, _, rest = name.partition(":")
+        source = microcosm_folder(rest) if scheme == "microcosm" else _folder(name)
+        return HfEngine.load(str(source), device=device)
 
     def encode(side: HfEngine, talk: Conversation) -> EncodedSequence | None:
         try:
@@ -214,9 +249,16 @@ def implicit_scorer(
     return score
 
 
+def _folder(name: str) -> Path:
+    return Path(name.removeprefix("hf:")).expanduser()
+
+
+def _form(scheme: str) -> str:
+    return next(form for form in FORMS if form.startswith(scheme))
+
+
 def _advice(uri: str, scheme: str) -> str:
     if Path(uri).expanduser().is_dir():
         return f"write reward:{uri} for a reward model"
-    near = nearest(scheme, ["reward", "dpo", "judge", "length"])
-    form = next((f for f in FORMS if near and f.startswith(near)), None)
-    return f"did you mean {form}?" if form else f"write one of {', '.join(FORMS)}"
+    near = nearest(scheme, [*_SCHEMES])
+    return f"did you mean {_form(near)}?" if near else f"write one of {', '.join(FORMS)}"
