@@ -58,9 +58,12 @@ def test_a_wrong_key_is_told_at_once(tmp_path: Path, server: FaultServer, monkey
     server.key = "right"
     monkeypatch.setenv("AGORA_API_KEY", "wrong-key")
     config = config_of(f"judge={server.base_url}#m")
-    with RunDir.open(tmp_path / "run", command="agora loop", config=config.model_dump(mode="json"), seed=0) as run:
-        with pytest.raises(EngineError, match=r"key refused \(401\).*set AGORA_API_KEY") as caught:
-            check_needs(run, config)
+    stored = config.model_dump(mode="json")
+    with (
+        RunDir.open(tmp_path / "run", command="agora loop", config=stored, seed=0) as run,
+        pytest.raises(EngineError, match=r"key refused \(401\).*set AGORA_API_KEY") as caught,
+    ):
+        check_needs(run, config)
     assert "wrong-key" not in str(caught.value)
 
 

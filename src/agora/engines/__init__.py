@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agora.engines.budget import Budget
-from agora.engines.registry import open_engine
+from agora.engines.registry import find_engine, open_engine
 from agora.engines.types import (
     Capability,
     ChatRequest,
@@ -66,6 +66,7 @@ __all__ = [
     "Usage",
     "can",
     "check_engine",
+    "find_engine",
     "generate_file",
     "open_engine",
     "probe_raw_access",

@@ -140,6 +140,25 @@ def open_engine(
     return CachedEngine(engine, cache)
 
 
+def find_engine(uri: str) -> None:
+    """See that :func:`open_engine` would not fail at once: a folder is looked for, a server asked. Loads no weights.
+
+    Raises:
+        UsageError: the URI is malformed.
+        MissingError: the model or the key is not on this machine.
+        EngineError: the server is down or refuses the key.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme == "microcosm":
+        microcosm_folder(parsed.name)
+    elif parsed.scheme == "hf":
+        from agora.engines._load import model_folder
+
+        model_folder(parsed.name)
+    else:
+        open_engine(uri).close()
+
+
 def _open_server(
     parsed: EngineUri, uri: str, budget: Budget | None, concurrency: int, prices: Prices | None, retry: Retry | None
 ) -> Engine:

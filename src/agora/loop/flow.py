@@ -16,6 +16,7 @@ from agora.core.runs import RunDir
 from agora.core.tables import write_jsonl
 from agora.loop import answers, data, judging, logs, models, pairs, tasks
 from agora.loop.judging import ModelResult
+from agora.loop.needs import check_needs
 from agora.loop.settings import LoopConfig
 from agora.loop.stored import read_stored
 
@@ -59,6 +60,7 @@ def close_loop(
     """
     from agora.loop.report import write_report
 
+    check_needs(run, config)
     logged = logs.import_logs(run, conversations, format, config) if conversations else None
     world_tasks = _stage(run, "tasks", Task, lambda: tasks.held_out_tasks(config))
     mined = read_stored(run.file("mined_tasks.jsonl"), Task) if logged else []
