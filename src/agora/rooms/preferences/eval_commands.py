@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,11 +45,13 @@ def evaluate(
         return
     if model is None:
         raise UsageError("no model is named", hint="give --model URI, such as microcosm:chat; or --list")
-    folder = out or Path("runs") / f"eval-{_slug(model)}"
+    given = {"model": model, "suite": suite, "data": data, "limit": limit, "seed": seed, "judge": judge}
+    folder = out or Path("runs") / f"eval-{_slug(model, given, allow_code)}"
+    command = _command({**given, "out": folder}, allow_code)
     opened = _open(judge, folder / "judge.sqlite") if judge not in (None, CHECKER) else None
     settings = SuiteSettings(data, opened or judge, allow_code)
     try:
-        report = _run(model, suite.split(","), folder, settings, limit, seed)
+        report = _run(model, suite, folder, settings, limit, seed, command)
     finally:
         if opened is not None:
             opened.close()
@@ -55,18 +59,24 @@ def evaluate(
 
 
 def _run(
-    model: str, names: list[str], folder: Path, settings: SuiteSettings, limit: int | None, seed: int
+    model: str, suite: str, folder: Path, settings: SuiteSettings, limit: int | None, seed: int, command: str
 ) -> SuiteReport:
     from agora.rooms.preferences.suite.catalog import choose_tests
     from agora.rooms.preferences.suite.run import run_suite
 
-    chosen = choose_tests([name.strip() for name in names if name.strip()], settings)
+    chosen = choose_tests([name.strip() for name in suite.split(",") if name.strip()], settings)
     notes = [f"{test.name} is not taken: {test.reason}" for test in chosen.unavailable]
     engine = _open(model, folder / "answers.sqlite")
     try:
-        return run_suite(engine, chosen.tests, folder, limit=limit, seed=seed, notes=notes)
+        return run_suite(engine, chosen.tests, folder, limit=limit, seed=seed, notes=notes, command=command)
     finally:
         engine.close()
+
+
+def _command(options: Mapping[str, object], allow_code: bool) -> str:
+    """What a user would type to do this again."""
+    words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(["agora", "preferences", "eval", *words, *(["--allow-code"] if allow_code else [])])
 
 
 def _open(uri: str | None, cache: Path) -> Engine:
@@ -76,11 +86,12 @@ def _open(uri: str | None, cache: Path) -> Engine:
     return open_engine(uri, cache=cache)
 
 
-def _slug(uri: str) -> str:
+def _slug(uri: str, *settings: object) -> str:
+    """A folder's name: the same for the same question, so that the same command resumes."""
     from agora.core.records import stable_id
 
     name = "".join(c if c.isalnum() else "-" for c in uri.rpartition("/")[2].rpartition("#")[2]).strip("-")
-    return f"{name or 'model'}-{stable_id(uri, size=2)}"
+    return f"{name or 'model'}-{stable_id(uri, *settings, size=3)}"
 
 
 def _print(report: SuiteReport, json: bool) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from agora.core.errors import CapabilityError, ConfigError, DataError, UsageError
 from agora.core.records import Message
-from agora.core.tables import read_json
+from agora.core.tables import read_json, read_records
 from agora.engines.hf import HfEngine
 from agora.engines.types import Sampling
 from agora.rooms.preferences.suite.asking import Asker
@@ -33,6 +33,13 @@ def test_report_has_tests_categories_and_average(tmp_path: Path) -> None:
     assert report.categories["reasoning"].value == pytest.approx((100 + 500 / 6) / 2)
     assert report.average.value == pytest.approx((report.categories["reasoning"].value or 0) / 2 + 50)
     assert len(report.results()) == 15 == report.answered
+    assert [item.id for item in read_records(tmp_path / "run/items.jsonl", EvalItem)][:5] == [
+        "e0",
+        "e1",
+        "e2",
+        "e3",
+        "e0",
+    ]
     assert {m.name for m in report.measures()} >= {"suite/test/one", "suite/category/safety", "suite/average"}
     stored = read_json(tmp_path / "run/report.json")
     assert stored["average"]["value"] == report.average.value and stored["by_test"]["one"]["stopped"] == 100.0
@@ -74,6 +81,22 @@ def test_changed_settings_are_refused_and_named(tmp_path: Path, change: dict[str
     run_suite(**settings)
     with pytest.raises(ConfigError, match=named):
         run_suite(**{**settings, **change})
+
+
+class Judged(Echo):
+    def __init__(self, judge: str) -> None:
+        super().__init__(2)
+        self.judge = judge
+
+    @property
+    def scoring(self) -> str:
+        return self.judge
+
+
+def test_scores_of_two_judges_are_not_mixed(tmp_path: Path) -> None:
+    run_suite(FunctionEngine(doubled), [Judged("one")], tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"tests\.echo"):
+        run_suite(FunctionEngine(doubled), [Judged("two")], tmp_path / "run")
 
 
 def plain(report: SuiteReport) -> list[Any]:
@@ -161,6 +184,11 @@ def test_prefix_goes_where_the_engine_lets_it(
     prompt = Asker(FunctionEngine(capabilities=capabilities)).prompt(ITEM, request_)
     assert prompt.shape == shape
     assert (prompt.messages[-1]["content"] if prompt.messages else prompt.text) == text
+
+
+def test_opening_of_a_program_is_not_put_in_the_users_turn() -> None:
+    item = EvalItem("t", "c", "1", (Message("user", "Write f."),), prefix="Code:\n```python\ndef f():\n")
+    assert Asker(FunctionEngine()).prompt(item, Ask(Sampling())).shape == "chat"
 
 
 def test_prompt_hash_depends_on_all_that_decides_the_reply() -> None:

@@ -110,7 +110,10 @@ def _limit(job: dict[str, Any]) -> None:
         if kind is not None:
             _, hard = resource.getrlimit(kind)
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(kind, (value, value))
+            try:
+                resource.setrlimit(kind, (value, value))
+            except (OSError, ValueError):  # some systems know a limit and do not take it
+                continue
 
 
 def _guard(folder: str) -> None:

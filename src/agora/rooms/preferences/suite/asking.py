@@ -1,7 +1,7 @@
 """Find the engine's way to what a test asks, and bring the replies of each item together.
 
 The assistant's turn is begun with the item's prefix where the engine takes raw prompts and its tokenizer is at hand;
-a server that only chats gets the prefix at the end of the user's turn, and the result says so.
+a server that only chats gets a prefix of one line at the end of the user's turn, and the result says so.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Asker:
         if self._template and (whole or item.prefix) and (whole or can(self.engine, "complete")):
             return Prompt("template", text=_joined(self._render(messages), item.prefix))
         if not whole and can(self.engine, "chat"):
-            if not item.prefix:
+            if not item.prefix or "\n" in item.prefix:  # the opening of a program makes no sense in the user's turn
                 return Prompt("chat", messages)
             last = dict(messages[-1], content=f"{messages[-1]['content']}\n\n{item.prefix}")
             return Prompt("chat+prefix", (*messages[:-1], last))

@@ -74,6 +74,8 @@ def choose_tests(names: Sequence[str], settings: SuiteSettings) -> Selection:
         UsageError: an unknown name, or one file for several tests.
         MissingError: a named test, or all tests of a suite, lack something.
     """
+    if not names:
+        raise UsageError("no test is named", hint=f"name tests, or one of {', '.join(SUITES)}")
     entries = {entry.name: entry for entry in catalog()}
     wanted: dict[str, bool] = {}  # name -> asked for by that name
     for name in names:

@@ -63,6 +63,11 @@ class CodeTest(Test):
         self.path, self.n, self.k, self.temperature = Path(path), n, k, temperature
         self.limits, self.workers = limits or Limits(), workers
 
+    @property
+    def scoring(self) -> str:
+        """k and the programs' limits."""
+        return f"k={self.k} timeout_s={self.limits.timeout_s:g} memory_mb={self.limits.memory_mb}"
+
     def items(self, *, limit: int | None = None, seed: int = 0) -> list[EvalItem]:
         """The problems in file order."""
         items = [self._item(row) for row in read_table(self.path)]

@@ -47,6 +47,11 @@ class IfEval(Test):
     def __init__(self, path: Path, *, detect: Detector | None = None) -> None:
         self.path, self.detect = Path(path), detect
 
+    @property
+    def scoring(self) -> str:
+        """Whether languages are told."""
+        return "with languages" if self.detect else ""
+
     def items(self, *, limit: int | None = None, seed: int = 0) -> list[EvalItem]:
         """The prompts in file order."""
         items = [self._item(row) for row in read_table(self.path)][:limit]

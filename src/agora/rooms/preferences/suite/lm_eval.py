@@ -33,6 +33,6 @@ def run_lm_eval(model: str, tasks: Sequence[str], *, limit: int | None = None, *
     except ImportError:
         raise MissingError("lm-eval is not installed", hint="pip install lm-eval") from None
     folder = microcosm_folder(uri.name) if uri.scheme == "microcosm" else uri.name
-    found = simple_evaluate(model="hf", model_args=f"pretrained={folder}", tasks=list(tasks), limit=limit, **options)
-    results: dict[str, Any] = found["results"]
-    return results
+    arguments = {"pretrained": str(folder)}  # not as text: a comma in the path would part it
+    found = simple_evaluate(model="hf", model_args=arguments, tasks=list(tasks), limit=limit, **options)
+    return dict(found["results"]) if found else {}  # on several processes the first alone has them

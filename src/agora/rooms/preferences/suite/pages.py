@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agora.core.report import Example, Report
@@ -11,17 +11,17 @@ from agora.rooms.preferences.suite.figures import Figure, TestFigure
 
 if TYPE_CHECKING:
     from agora.rooms.preferences.suite.run import SuiteReport
-    from agora.rooms.preferences.types import EvalResult
+    from agora.rooms.preferences.types import EvalItem, EvalResult
 
 _METHOD = "bootstrap 95 %, 2,000 resamples of examples within each test"
-_EXAMPLES_A_TEST, _MAX_EXAMPLES = 2, 24
+_EXAMPLES_A_TEST, _MAX_EXAMPLES, _SHOWN_CHARS = 2, 24, 600
 
 
-def html_report(report: SuiteReport) -> Report:
+def html_report(report: SuiteReport, items: Sequence[EvalItem] = ()) -> Report:
     """The page: categories and average, tests, what is missing, answers to read."""
     page = Report("Evaluation", report.model)
     page.facts({"model": report.model, "folder": str(report.out), "seconds": report.seconds})
-    page.command(f"agora preferences eval --model {report.model} --out {report.out}")
+    page.command(report.command)
     for note in report.notes:
         page.text(note, tone="warning")
     page.section("Categories")
@@ -43,10 +43,10 @@ def html_report(report: SuiteReport) -> Report:
     ]
     if reasons:
         page.section("Missing").table(["test", "reason", "examples"], reasons, caption="Examples without a score")
-    return _with_examples(page, report.results())
+    return _with_examples(page, report.results(), {(item.test, item.id): item for item in items})
 
 
-def _with_examples(page: Report, results: Sequence[EvalResult]) -> Report:
+def _with_examples(page: Report, results: Sequence[EvalResult], items: Mapping[tuple[str, str], EvalItem]) -> Report:
     shown: list[Example] = []
     counts: dict[tuple[str, bool], int] = {}
     for result in results:
@@ -54,7 +54,12 @@ def _with_examples(page: Report, results: Sequence[EvalResult]) -> Report:
         if result.status != "ok" or result.generation is None or counts.get(kind, 0) >= _EXAMPLES_A_TEST:
             continue
         counts[kind] = counts.get(kind, 0) + 1
+        item = items.get(result.key)
         fields = {"answer": result.generation, "read as": result.prediction or "nothing"}
+        if item is not None:
+            asked = item.messages[-1].content
+            cut = f"… {asked[-_SHOWN_CHARS:]}" if len(asked) > _SHOWN_CHARS else asked
+            fields = {"asked": cut, **fields} | ({"right answer": item.target} if item.target else {})
         tone: Any = "good" if result.score else "bad"
         title = f"{result.test}/{result.example_id}"
         shown.append(Example(title, fields, badge=f"{result.score:g}", tone=tone))

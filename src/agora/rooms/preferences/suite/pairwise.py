@@ -36,6 +36,11 @@ class PairwiseTest(Test):
     def __init__(self, path: Path, judge: PairJudge, *, name: str = "alpaca-eval", max_tokens: int = 8192) -> None:
         self.path, self.judge, self.name, self.max_tokens = Path(path), judge, name, max_tokens
 
+    @property
+    def scoring(self) -> str:
+        """The judge."""
+        return self.judge.name
+
     def items(self, *, limit: int | None = None, seed: int = 0) -> list[EvalItem]:
         """The instructions in file order."""
         items = [self._item(row) for row in read_table(self.path)][:limit]

@@ -103,6 +103,11 @@ class Test(ABC):
     category: str
     unit: ClassVar[str] = "% right"
 
+    @property
+    def scoring(self) -> str:
+        """What scores depend on beside items, requests and this code (a judge's name, a limit): a change is refused."""
+        return ""
+
     @abstractmethod
     def items(self, *, limit: int | None = None, seed: int = 0) -> list[EvalItem]:
         """The examples, in a fixed order.

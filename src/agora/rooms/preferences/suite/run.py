@@ -1,7 +1,8 @@
 """Run a suite of tests through one engine: resumable, nothing paid for twice, missing never a number.
 
 The run folder holds ``results.jsonl`` (one :class:`~agora.rooms.preferences.types.EvalResult` an example, appended as
-it is scored), ``report.json`` and ``report.html``. The same call on the same folder goes on where it stopped.
+it is scored), ``items.jsonl`` (what was asked), ``report.json`` and ``report.html``. The same call on the same folder
+goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from agora.rooms.preferences.suite.figures import Figure, Sampled, TestFigure, f
 from agora.rooms.preferences.suite.protocol import Answered, Test
 from agora.rooms.preferences.types import EvalItem, EvalResult
 
-RESULTS, REPORT = "results.jsonl", "report.json"
+ITEMS, RESULTS, REPORT = "items.jsonl", "results.jsonl", "report.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class SuiteReport:
     answered: int
     seconds: float
     notes: tuple[str, ...] = ()
+    command: str = ""
 
     def results(self) -> list[EvalResult]:
         """The results an example, in the tests' order."""
@@ -101,7 +103,7 @@ def run_suite(
         limit: most items a test.
         seed: of drawn items, sampling and the bootstrap.
         notes: kept in the report.
-        command: for the record in the run folder.
+        command: the whole command line, for the record.
 
     Raises:
         CapabilityError: the engine can take none of the tests.
@@ -126,9 +128,10 @@ def run_suite(
         done = _latest(run.file(RESULTS))
         ordered = {t.name: [done[(t.name, i.id)] for i in items[t.name] if (t.name, i.id) in done] for t in taken}
         write_jsonl(run.file(RESULTS), (result for results in ordered.values() for result in results))
+        write_jsonl(run.file(ITEMS), (item for test in taken for item in items[test.name]))
         report = summarize(taken, ordered, engine.uri, run.path, seed=seed, answered=answered, notes=said)
-        report = replace(report, seconds=round(time.perf_counter() - start, 3))
-        _store(run, report)
+        report = replace(report, seconds=round(time.perf_counter() - start, 3), command=command)
+        _store(run, report, [item for test in taken for item in items[test.name]])
     return report
 
 
@@ -198,7 +201,7 @@ def _able(asker: Asker, tests: Sequence[Test], items: Mapping[str, Sequence[Eval
 
 def _fingerprint(test: Test, items: Sequence[EvalItem]) -> str:
     """What a test's results depend on beside the model."""
-    return stable_id(test.unit, [[asdict(item), asdict(test.request(item))] for item in items])
+    return stable_id(test.scoring, [[asdict(item), asdict(test.request(item))] for item in items])
 
 
 def _answer_all(asker: Asker, tests: Sequence[Test], items: Mapping[str, Sequence[EvalItem]], path: Path) -> int:
@@ -238,10 +241,10 @@ def _answer(asker: Asker, pairs: Sequence[tuple[Test, EvalItem]], writer: JsonlW
             bar.advance()
 
 
-def _store(run: RunDir, report: SuiteReport) -> None:
+def _store(run: RunDir, report: SuiteReport, items: Sequence[EvalItem]) -> None:
     from agora.rooms.preferences.suite.pages import html_report
 
     for measure in report.measures():
         run.metric(measure.name, measure.value, n=measure.n, ci_low=measure.ci_low, ci_high=measure.ci_high)
     write_json(run.file(REPORT), report.to_json())
-    html_report(report).write(run.file("report.html"))
+    html_report(report, items).write(run.file("report.html"))

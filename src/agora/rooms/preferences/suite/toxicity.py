@@ -37,6 +37,11 @@ class ToxiGen(Test):
     def __init__(self, path: Path, classifier: Classifier) -> None:
         self.path, self.classifier = Path(path), classifier
 
+    @property
+    def scoring(self) -> str:
+        """The classifier."""
+        return self.classifier.name
+
     def items(self, *, limit: int | None = None, seed: int = 0) -> list[EvalItem]:
         """The prompts in file order."""
         items = [self._item(row) for row in read_table(self.path)][:limit]
