@@ -41,8 +41,8 @@ def test_copies_are_found_by_runs_of_eight_words_and_short_ones_whole() -> None:
 
 def test_later_user_turns_are_met_too_and_answers_are_not() -> None:
     base = pair()
-    asked = (Message("assistant", "Yes."), Message("user", QUESTION), Message("assistant", "90."))
-    later = PreferencePair("later", base.prompt, asked, base.rejected)
+    more = (Message("assistant", "Yes."), Message("user", QUESTION), Message("assistant", "90."))
+    later = PreferencePair("later", base.prompt, more, base.rejected)
     answered = PreferencePair("answered", base.prompt, (Message("assistant", QUESTION),), base.rejected)
     assert decontaminate([later, answered], asked(QUESTION)).pairs == [answered]
 

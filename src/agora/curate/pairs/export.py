@@ -78,17 +78,27 @@ def check_export(format: str) -> None:
         raise UsageError(f"unknown export format {format!r}{guess}", hint=f"choose {', '.join(EXPORTS)}")
 
 
+def export_rows(pair: PreferencePair, format: str) -> list[JsonMap]:
+    """The rows of one pair in a layout.
+
+    Raises:
+        RowError: the layout cannot hold the pair; the reason is short and shared.
+    """
+    layout = LAYOUTS[format]
+    if layout.whole and pair.tie and format != "alpaca-judged":
+        raise RowError("a tie")
+    rows = layout.rows(pair)
+    if layout.whole and not _reads_back(rows, pair, format):
+        raise RowError("its text would be read back as another pair")
+    return rows
+
+
 def _fitting_rows(
     pairs: Iterable[PreferencePair], format: str, skipped: Counter[str], done: Counter[str]
 ) -> Iterator[JsonMap]:
-    layout = LAYOUTS[format]
     for pair in pairs:
         try:
-            if layout.whole and pair.tie and format != "alpaca-judged":
-                raise RowError("a tie")
-            rows = layout.rows(pair)
-            if layout.whole and not _reads_back(rows, pair, format):
-                raise RowError("its text would be read back as another pair")
+            rows = export_rows(pair, format)
         except RowError as error:
             skipped[error.reason] += 1
             continue
@@ -153,7 +163,10 @@ def _write_table(rows: Iterable[JsonMap], path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist(list(rows))
+    listed = list(rows)
+    # Arrow takes the columns of the first row for all, and would lose those that only later rows have
+    columns = {name: [row.get(name) for row in listed] for name in dict.fromkeys(n for row in listed for n in row)}
+    table = pa.table(columns)
     with atomic_file(path) as out:
         pq.write_table(table, out, compression="zstd")
     return int(table.num_rows)

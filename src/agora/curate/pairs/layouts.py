@@ -113,10 +113,10 @@ def _ultrafeedback(pair: PreferencePair) -> list[JsonMap]:
     completions: list[JsonMap] = [
         {
             "model": str(pair.meta.get(("chosen_model", "rejected_model")[i], "")),
-            "annotations": {name: {"Rating": str(values[i])} for name, values in aspects.items()},
             "overall_score": scores[i],
             "response": _single(side).content,
         }
+        | ({"annotations": {name: {"Rating": str(v[i])} for name, v in aspects.items()}} if aspects else {})
         for i, side in enumerate((pair.chosen, pair.rejected))
     ]
     return [{"source": str(pair.meta.get("origin", "")), "instruction": _question(pair), "completions": completions}]

@@ -27,7 +27,10 @@ def _sharegpt(row: JsonMap, context: Context) -> Given:
 def _alpaca(row: JsonMap, context: Context) -> Given:
     """Instruction and input make the last user turn; ``history`` holds the rounds before it."""
     turns: list[Any] = [said("system", row["system"])] if row.get("system") else []
-    for number, past in enumerate(row.get("history") or (), 1):
+    history = row.get("history") or []
+    if not isinstance(history, list):
+        raise RowError("history is not rounds", f"found {type(history).__name__}")
+    for number, past in enumerate(history, 1):
         if not isinstance(past, list | tuple) or len(past) != 2:
             raise RowError("history is not rounds", f"round {number} is not a question and its answer")
         turns += [said("user", past[0]), said("assistant", past[1])]

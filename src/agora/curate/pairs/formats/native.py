@@ -8,6 +8,7 @@ from agora.core.schemas import from_row
 from agora.curate.importers.base import RowError
 from agora.curate.pairs.base import Context, Draft, Given, GroupDraft, PairFormat, PromptDraft, required, text_at
 from agora.curate.pairs.records import RankedGroup
+from agora.curate.pairs.rules import PairRule
 from agora.curate.pairs.turns import answer_of, prompt_of
 
 
@@ -63,6 +64,7 @@ PAIRS = PairFormat(
     columns=("prompt", "chosen", "rejected"),
     convert=_pair,
     suits=lambda row: row.get("schema") == PreferencePair.SCHEMA or ("schema" not in row and row.keys() >= _OWN),
+    rule=PairRule(tie_policy="soft"),  # ties of ours were kept on purpose
     keeps_repeats=True,
 )
 GROUPS = PairFormat(

@@ -41,7 +41,10 @@ def _phase_2(question: Mapping[str, Any], label: Mapping[str, Any], steps: Any) 
 
 
 def _phase_1(question: Mapping[str, Any], label: Mapping[str, Any], context: Context) -> Given:
-    steps = [_step(step, number) for number, step in enumerate(label.get("steps") or [], 1)]
+    labelled = label.get("steps")
+    if not isinstance(labelled, list):
+        raise RowError("no steps", f"'steps' is {type(labelled).__name__}")
+    steps = [_step(step, number) for number, step in enumerate(labelled, 1)]
     places = [(i, worse) for i, step in enumerate(steps) for worse in step.worse]
     if not places:
         raise RowError("no alternative step", "no step has an alternative that was rated lower")
@@ -66,6 +69,8 @@ def _step(step: Any, number: int) -> _Step:
         others = [(c["text"], number_of(c["rating"])) for i, c in enumerate(completions or []) if i != taken]
     except (KeyError, TypeError, IndexError):
         raise RowError("step cannot be read", f"step {number}") from None
+    if not isinstance(text, str):
+        raise RowError("content is not text", f"step {number}")
     rating = 0.0 if rating is None else rating
     worse = [t for t, r in others if r is not None and r < rating and isinstance(t, str) and t.strip() != text.strip()]
     return _Step(text, rating, worse)

@@ -13,7 +13,6 @@ from agora.curate.pairs.base import (
     PromptDraft,
     from_conversations,
     models,
-    number_of,
     required,
     scores,
     text_at,
@@ -181,14 +180,12 @@ PROMPT_ONLY = PairFormat(
 def _by_flags(row: JsonMap, context: Context) -> Given:
     """Columns under names of the user's choice; without a prompt column the sides are whole conversations."""
     keys = {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected", "margin": "margin"} | dict(context.keys)
-    chosen, rejected = required(row, keys["chosen"]), required(row, keys["rejected"])
-    margin = number_of(row.get(keys["margin"]))
+    chosen = required(row, keys["chosen"])
+    required(row, keys["rejected"])
     if keys["prompt"] not in row and isinstance(chosen, str):
         raise RowError("no prompt", f"the sides are texts and there is no column {keys['prompt']!r}")
-    renamed = {"chosen": chosen, "rejected": rejected, "margin": margin}
-    if keys["prompt"] in row:
-        return explicit({**renamed, "prompt": row[keys["prompt"]]}, context)
-    return implicit(renamed, context)
+    renamed = row | {name: row[column] for name, column in keys.items() if column in row}
+    return (explicit if keys["prompt"] in row else implicit)(renamed, context)
 
 
 OPENRLHF = PairFormat(
