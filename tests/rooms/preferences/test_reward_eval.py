@@ -145,6 +145,8 @@ def test_swapped_labels_are_told() -> None:
 def test_nothing_to_evaluate_is_an_error_that_says_why() -> None:
     with pytest.raises(DataError, match="no pairs"):
         evaluate_rewards([])
+    with pytest.raises(DataError, match="none of 1 pairs has two scores; check that the scorer suits"):
+        evaluate_rewards([make_scored(0, None, 1.0)])
     with pytest.raises(DataError, match="none of 1 pairs has two scores; too long"):
         evaluate_rewards([ScoredPair("p", "s", "q", None, 1.0, 1, 1, error="too long")])
 

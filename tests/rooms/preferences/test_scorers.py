@@ -104,6 +104,8 @@ def test_a_reward_folder_gives_the_scores_of_its_model(models: tuple[Path, Path]
     model, tokenizer = load_reward_model(str(tmp_path / "rm"))
     expected = score_conversations(model, tokenizer, talks)
     assert scorer(talks) == [pytest.approx(expected[0], abs=1e-4), None]
+    with pytest.raises(UsageError, match=r"this is a reward model.*write reward:"):
+        open_scorer(f"dpo:{tmp_path / 'rm'}|{models[0]}")
 
 
 @pytest.mark.parametrize(

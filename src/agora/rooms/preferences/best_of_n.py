@@ -122,39 +122,44 @@ def best_of_n(
     reward_PN, true_PN = _table(rewards, "rewards"), _table(true, "true scores")
     if reward_PN.shape != true_PN.shape:
         raise DataError(f"rewards have shape {reward_PN.shape} and true scores {true_PN.shape}; they must be equal")
-    width = reward_PN.shape[1]
-    asked = sorted(set(ns)) if ns is not None else _powers_of_two(width)
-    if not asked or not all(1 <= n <= width for n in asked):
-        raise DataError(f"n must lie in 1..{width} (samples a prompt), got {asked}")
+    asked = _asked(ns, reward_PN.shape[1])
     complete_PN = ~np.isnan(reward_PN + true_PN)
     enough_P = complete_PN.sum(axis=1) >= asked[-1]
     if not enough_P.any():
-        raise DataError(
-            f"no prompt has {asked[-1]} samples with both a reward and a true score", hint="ask for a smaller n"
-        )
-    missing = int((~complete_PN).sum())
+        what = f"no prompt has {asked[-1]} samples with both a reward and a true score"
+        raise DataError(what, hint="ask for a smaller n")
     reward_PN, true_PN = (np.where(complete_PN, table, np.nan)[enough_P] for table in (reward_PN, true_PN))
-    curves = {
-        "true": expected_best(reward_PN, true_PN, [1, *asked]),
-        "reward": expected_best(reward_PN, reward_PN, asked),
-        "ceiling": expected_best(true_PN, true_PN, asked),
-    }
-    one_P, true_PC = curves["true"][:, 0], curves["true"][:, 1:]
     plan: dict[str, Any] = {"seed": seed, "n_boot": n_boot, "level": level}
-    points = tuple(
+    true_PC = expected_best(reward_PN, true_PN, asked)
+    peak = int(np.argmax(true_PC.mean(axis=0)))
+    return BestOfN(
+        _points(reward_PN, true_PN, asked, plan),
+        peak=asked[peak],
+        fall=paired_bootstrap(true_PC[:, -1], true_PC[:, peak], **plan),
+        num_prompts=int(enough_P.sum()),
+        dropped_prompts=int((~enough_P).sum()),
+        missing_samples=int((~complete_PN).sum()),
+    )
+
+
+def _points(
+    reward_PN: FloatArray, true_PN: FloatArray, ns: Sequence[int], plan: dict[str, Any]
+) -> tuple[BestOfPoint, ...]:
+    one_P = expected_best(reward_PN, true_PN, [1])[:, 0]
+    chosen, rewards, best = (
+        expected_best(by, of, ns) for by, of in ((reward_PN, true_PN), (reward_PN, reward_PN), (true_PN, true_PN))
+    )
+    return tuple(
         BestOfPoint(
             n,
-            true=bootstrap_mean(true_PC[:, i], **plan),
-            gain=paired_bootstrap(true_PC[:, i], one_P, **plan),
-            reward=bootstrap_mean(curves["reward"][:, i], **plan),
-            ceiling=bootstrap_mean(curves["ceiling"][:, i], **plan),
+            true=bootstrap_mean(chosen[:, i], **plan),
+            gain=paired_bootstrap(chosen[:, i], one_P, **plan),
+            reward=bootstrap_mean(rewards[:, i], **plan),
+            ceiling=bootstrap_mean(best[:, i], **plan),
             kl_bound=kl_bound(n),
         )
-        for i, n in enumerate(asked)
+        for i, n in enumerate(ns)
     )
-    peak = int(np.argmax(true_PC.mean(axis=0)))
-    fall = paired_bootstrap(true_PC[:, -1], true_PC[:, peak], **plan)
-    return BestOfN(points, asked[peak], fall, int(enough_P.sum()), int((~enough_P).sum()), missing)
 
 
 def expected_best(rewards_PN: FloatArray, values_PN: FloatArray, ns: Sequence[int]) -> FloatArray:
@@ -212,9 +217,12 @@ def _mean_over_ties(reward_PN: FloatArray, value_PN: FloatArray) -> FloatArray:
     return np.asarray((totals / np.bincount(group))[group].reshape(value_PN.shape))
 
 
-def _powers_of_two(width: int) -> list[int]:
-    powers = [2**i for i in range(max(width, 1).bit_length()) if 2**i <= width]
-    return powers if not powers or powers[-1] == width else [*powers, width]
+def _asked(ns: Sequence[int] | None, width: int) -> list[int]:
+    """The values of n in rising order; powers of two and `width` by default."""
+    asked = sorted(set(ns) if ns is not None else {*(2**i for i in range(width.bit_length())), width})
+    if not asked or not 1 <= asked[0] <= asked[-1] <= width:
+        raise DataError(f"n must lie in 1..{width} (samples a prompt), got {asked}")
+    return asked
 
 
 def _table(values: Table, name: str) -> FloatArray:

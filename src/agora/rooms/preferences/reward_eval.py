@@ -103,7 +103,8 @@ def evaluate_rewards(
     table = PairTable(judged, ties=ties, seed=seed, n_boot=n_boot)
     if not table.present_P.any():
         what = f"none of {len(judged):,} pairs has two scores" if judged else "there are no pairs to evaluate"
-        raise DataError(what, hint=next((row.error for row in judged if row.error), None))
+        advice = "check that the scorer suits these data, and max_tokens" if judged else None
+        raise DataError(what, hint=next((row.error for row in judged if row.error), advice))
     overall, by_subset = table.accuracy("all pairs"), table.by_subset()
     scores = _summary(table, seed, n_boot)
     over_answers, within = _length_correlations(table)

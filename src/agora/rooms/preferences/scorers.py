@@ -12,13 +12,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agora.core.errors import ConfigError, DataError, UsageError
+from agora.core.errors import UsageError
 from agora.core.files import nearest
 from agora.core.records import Message
 
 if TYPE_CHECKING:
     from agora.microcosm.world import World
-    from agora.train.batch import EncodedSequence
 
 Conversation: TypeAlias = tuple[Message, ...]
 Scorer: TypeAlias = Callable[[Sequence[Conversation]], "list[float | None]"]
@@ -55,7 +54,7 @@ class ScorerUri:
         """Model folders on this machine that decide the scores, by role."""
         roles = {"reward": ("model",), "dpo": ("policy", "reference")}.get(self.scheme, ())
         named = zip(roles, (self.name, self.reference), strict=False)
-        return {role: folder for role, name in named if (folder := _folder(name)).is_dir()}
+        return {role: folder for role, name in named if (folder := model_path(name)).is_dir()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +121,10 @@ def open_scorer(
     parsed = parse_scorer(uri)
     options: dict[str, Any] = {"max_tokens": max_tokens, "token_budget": token_budget, "device": device}
     if parsed.scheme == "reward":
-        return OpenedScorer(parsed, reward_model_scorer(_folder(parsed.name), **options))
+        return OpenedScorer(parsed, reward_model_scorer(model_path(parsed.name), **options))
     if parsed.scheme == "dpo":
+        from agora.rooms.preferences.implicit_scorer import implicit_scorer
+
         return OpenedScorer(parsed, implicit_scorer(parsed.name, parsed.reference, beta=beta, **options))
     if parsed.scheme == "judge":
         from agora.rooms.preferences.judge_scorer import judge_scorer
@@ -190,66 +191,8 @@ def reward_model_scorer(
     return score
 
 
-def implicit_scorer(
-    policy: str,
-    reference: str,
-    *,
-    beta: float = 0.1,
-    max_tokens: int | None = None,
-    token_budget: int = 16384,
-    device: str | None = None,
-) -> Scorer:
-    """The reward that a DPO-trained policy implies: beta (log pi(answer) - log ref(answer)), summed over its tokens.
-
-    Each model reads the conversation with its own template and tokenizer, so they may differ.
-
-    Args:
-        policy, reference: model folders or engine URIs of in-process models.
-        beta: scale in reward per nat, > 0.
-        max_tokens: conversations with more tokens, by either tokenizer, get None, as do those that cannot be rendered.
-    """
-    from agora.engines.hf import HfEngine
-    from agora.engines.registry import microcosm_folder
-    from agora.train.logprobs import sequence_logprobs
-    from agora.train.render import encode_chat
-
-    if not beta > 0:
-        raise ConfigError(f"beta must be > 0, got {beta}", hint="0.1 is the usual value")
-
-    def load(name: str) -> HfEngine:
-        scheme, _, rest = name.partition(":")
-        source = microcosm_folder(rest) if scheme == "microcosm" else _folder(name)
-        return HfEngine.load(str(source), device=device)
-
-    def encode(side: HfEngine, talk: Conversation) -> EncodedSequence | None:
-        try:
-            return encode_chat(side.tokenizer, talk, targets="last", max_tokens=max_tokens)
-        except DataError:  # its template cannot render the conversation
-            return None
-
-    sides = [load(policy), load(reference)]
-
-    def score(conversations: Sequence[Conversation]) -> list[float | None]:
-        rows = [[encode(side, talk) for side in sides] for talk in conversations]
-        whole = [i for i, pair in enumerate(rows) if None not in pair]
-        found: list[float | None] = [None] * len(rows)
-        sums = [
-            sequence_logprobs(
-                side.model,
-                [row for i in whole if (row := rows[i][k]) is not None],
-                token_budget=token_budget,
-                device=side.model.device,
-            )
-            for k, side in enumerate(sides)
-        ]
-        for i, ours, theirs in zip(whole, *sums, strict=True):
-            found[i] = beta * (ours - theirs)
-        return found
-
-    return score
-
-
-def _folder(name: str) -> Path:
+def model_path(name: str) -> Path:
+    """The folder (or hub name) of a model, with or without ``hf:`` before it."""
     return Path(name.removeprefix("hf:")).expanduser()
 
 
