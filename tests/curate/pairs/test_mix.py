@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from agora.core.config import load_config
 from agora.core.errors import ConfigError, DataError
 from agora.core.records import Message, PreferencePair
+from agora.curate.pairs import PairRule
 from agora.curate.pairs.lengths import LengthLimit, drop_long
 from agora.curate.pairs.mix import MixRecipe, MixResult, MixSource, mix, sample_pairs
 from agora.curate.pairs.repeats import find_repeats
@@ -201,3 +202,10 @@ def test_a_draw_takes_each_row_at_most_once_and_keeps_their_order(n: int, rows: 
     drawn = [p.prompt[0].content for p in sample_pairs(pairs, rows, seed)]
     assert len(drawn) == rows and drawn == sorted(set(drawn))
     assert not Counter(drawn) - Counter(p.prompt[0].content for p in pairs)
+
+
+def test_what_to_know_of_a_format_is_told(tmp_path: Path) -> None:
+    rows = [{"instruction": Q, "completions": [{"response": t, "overall_score": s} for t, s in ((A, 2), (B, 1))]}]
+    write_lines(tmp_path / "uf.jsonl", rows)
+    found = mix([MixSource(path="uf.jsonl", rule=PairRule(score="overall"))], folder=tmp_path)
+    assert "truthful_qa" in found.notes["ultrafeedback"]

@@ -86,6 +86,7 @@ class PairFormat:
         gives: what rows hold; only ``prompts`` cannot become pairs.
         suits: looks at the values once the columns are there; a row that does not suit is refused.
         guessed: whether ``auto`` may choose it.
+        note: what a user of the data should know before training on it.
         rule: how pairs are made of groups unless the user says otherwise.
         keeps_repeats: two answers in a row belong to the format (Anthropic HH) and are kept.
     """
@@ -101,6 +102,7 @@ class PairFormat:
     rule: PairRule = field(default_factory=PairRule)
     keeps_repeats: bool = False
     guessed: bool = True
+    note: str = ""
 
     def matches(self, row: JsonMap) -> bool:
         """Whether a row has the columns and the values of this format."""
@@ -114,7 +116,7 @@ class PairFormat:
         """
         missing = [name for name in self.columns if name not in row]
         if missing:
-            raise RowError("missing column", ", ".join(missing))
+            raise RowError("missing column", f"{', '.join(missing)}; the row has {', '.join(list(row)[:12])}")
         if self.suits is not None and not self.suits(row):
             raise RowError("another layout", f"the values are not those of {self.title}")
 
@@ -179,6 +181,8 @@ _SCORE_COLUMNS = {
 def scores(row: JsonMap) -> JsonMap:
     """Margin and scores under the names that preference files use for them; the first name that has a number counts."""
     found: JsonMap = {}
+    if _SCORE_COLUMNS.keys().isdisjoint(row):
+        return found
     for column, field_name in _SCORE_COLUMNS.items():
         if column in row and field_name not in found and (value := number_of(row[column])) is not None:
             found[field_name] = value

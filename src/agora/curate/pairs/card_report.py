@@ -91,6 +91,8 @@ def _reading(report: Report, mixed: MixResult) -> None:
         [p.name, p.read.format, p.read.rows, p.read.pairs, p.available, p.drawn, p.final] for p in mixed.parts
     ]
     report.table(columns, rows, caption="From rows to pairs")
+    for name, note in mixed.notes.items():
+        report.text(f"{name}: {note}", tone="warning")
     losses: list[list[Cell]] = []
     for part in mixed.parts:
         for kind, counts in (

@@ -17,6 +17,7 @@ from agora.core.jsonl import Rejects
 from agora.core.progress import progress
 from agora.core.records import JsonMap, PreferencePair
 from agora.curate.pairs.decontaminate import Hit, TestTexts, decontaminate
+from agora.curate.pairs.formats import PAIR_FORMATS
 from agora.curate.pairs.lengths import LengthLimit, drop_long
 from agora.curate.pairs.read import ReadTally, read_pairs
 from agora.curate.pairs.repeats import find_repeats
@@ -122,6 +123,12 @@ class MixResult:
     dropped: Counter[str] = field(default_factory=Counter)
     hits: tuple[Hit, ...] = ()
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What to know of the formats that were read, by name of the format."""
+        found = {part.read.format for part in self.parts}
+        return {name: PAIR_FORMATS[name].note for name in sorted(found) if PAIR_FORMATS[name].note}
+
     def to_json(self) -> JsonMap:
         """Plain JSON values, without the pairs."""
         return {
@@ -131,6 +138,7 @@ class MixResult:
             "opposite": self.opposite,
             "dropped": dict(self.dropped),
             "asked_by_tests": [hit._asdict() for hit in self.hits],
+            "notes": self.notes,
             "sources": [part.to_json() for part in self.parts],
         }
 

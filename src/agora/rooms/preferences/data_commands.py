@@ -81,6 +81,8 @@ def _print(report: PrepareReport) -> None:
             typer.echo(f"  in the result: {part.final:,}")
     for reason, n in report.mixed.dropped.most_common():
         typer.echo(f"left out {n:,}: {reason}")
+    for name, note in report.mixed.notes.items():
+        typer.echo(f"note on {name}: {note}")
     card = report.card
     longer = card.longer_wins.interval
     typer.echo(

@@ -111,6 +111,7 @@ ULTRAFEEDBACK = PairFormat(
     label_kind="ai",
     licence="MIT",
     rule=PairRule(name="best_vs_random", score="mean"),
+    note="Prompts of TruthfulQA are among them: leave out the origin truthful_qa in a recipe before that test.",
 )
 NECTAR = PairFormat(
     name="nectar",

@@ -115,6 +115,8 @@ TULU = PairFormat(
     convert=implicit,
     suits=lambda row: _are_lists(row) and set(row) == {"chosen", "rejected", "source"},
     licence="ODC-BY-1.0; some splits CC-BY-NC-4.0",
+    note="The rows carry no scores, so inverted labels cannot be seen. The conversion that was published for HelpSteer "
+    "takes the worst answer as the chosen one: read some rows of that split. The big mixture holds the 60k splits.",
 )
 CAPYBARA = PairFormat(
     name="capybara",

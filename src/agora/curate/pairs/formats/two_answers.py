@@ -209,6 +209,7 @@ ARENA_BATTLES = PairFormat(
     convert=_arena_battle,
     label_kind="human",
     licence="prompts CC-BY-4.0, outputs CC-BY-NC-4.0",
+    note="Arena-Hard draws from the same pool of prompts: use --decontaminate before that test.",
 )
 ARENA_COLUMNS = PairFormat(
     name="arena-2024",
@@ -216,4 +217,5 @@ ARENA_COLUMNS = PairFormat(
     columns=("prompt", "response_a", "response_b", "winner_model_a", "winner_model_b"),
     convert=_arena_columns,
     label_kind="human",
+    note="Arena-Hard draws from the same pool of prompts: use --decontaminate before that test.",
 )
