@@ -95,6 +95,7 @@ class Collector:
                     len(made),
                     sum(a.fingerprint in done for a in made),
                     sum(a.seconds for a in made),
+                    sum(a.cpu_seconds for a in made),
                     sum(tokens) if tokens else None,
                     max(peaks, default=None),
                 )

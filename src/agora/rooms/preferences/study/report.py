@@ -243,19 +243,20 @@ def _cost(report: Report, found: StudyReport) -> None:
     cost = found.cost
     total = sum(row.seconds for row in cost.rows)
     rows: list[list[Any]] = [
-        [row.kind, row.stages, row.computed, row.seconds, row.tokens, _megabytes(row.peak_bytes)] for row in cost.rows
+        [row.kind, row.stages, row.computed, row.seconds, row.cpu_seconds, row.tokens, _megabytes(row.peak_bytes)] for row in cost.rows
     ]
     tokens = sum(row.tokens or 0 for row in cost.rows)
     peak = max((row.peak_bytes or 0 for row in cost.rows), default=0)
-    rows.append(["total", sum(r.stages for r in cost.rows), cost.computed, total, tokens, _megabytes(peak)])
+    cpu = sum(row.cpu_seconds for row in cost.rows)
+    rows.append(["total", sum(r.stages for r in cost.rows), cost.computed, total, cpu, tokens, _megabytes(peak)])
     report.table(
-        ["kind of stage", "stages", "computed now", "seconds", "tokens", "peak memory (MB)"],
+        ["kind of stage", "stages", "computed now", "seconds", "CPU seconds", "tokens", "peak memory (MB)"],
         rows,
         caption="What the stages took, each counted once however many arms share it",
         note=f"By the clock of the whole: {cost.total_seconds:,.1f} s in up to {cost.jobs} processes at a time; "
         f"stages took {cost.stage_seconds:,.1f} s of the processes' time, finding, fingerprinting and recording them "
         f"{cost.overhead_seconds:,.1f} s.",
-        formats={"seconds": ",.1f", "tokens": ",.0f", "peak memory (MB)": ",.0f"},
+        formats={"seconds": ",.1f", "CPU seconds": ",.1f", "tokens": ",.0f", "peak memory (MB)": ",.0f"},
     )
     seen: dict[str, ArmResult] = {}
     for study in found.studies:

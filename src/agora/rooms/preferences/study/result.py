@@ -118,6 +118,7 @@ class CostRow:
     stages: int
     computed: int  # in this session
     seconds: float
+    cpu_seconds: float
     tokens: int | None
     peak_bytes: int | None
 

@@ -85,7 +85,8 @@ class StageArtifact:
         made: changes whenever the stage is computed; what its children remember of it.
         parents: role -> fingerprint and ``made`` of what was built on.
         inputs: role -> digest of rows after rendering, or of files.
-        seconds: of the whole stage, loading and saving included.
+        seconds: of the whole stage, loading and saving included; cpu_seconds: of the processor, all threads, which says
+            more where a machine is shared.
         tokens: trained on, sampled or scored; None where none are.
         peak_bytes: highest resident memory; None where the system does not tell.
     """
@@ -102,6 +103,7 @@ class StageArtifact:
     files: tuple[StoredFile, ...]
     metrics: JsonMap = field(default_factory=dict)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     tokens: int | None = None
     peak_bytes: int | None = None
     versions: JsonMap = field(default_factory=dict)

@@ -77,7 +77,7 @@ class Workshop:
         Args:
             root: of the store that the folder belongs to.
         """
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), time.process_time()
         if self.threads is not None:
             import torch
 
@@ -97,6 +97,7 @@ class Workshop:
             files=list_files(job.folder),
             metrics=outcome.metrics,
             seconds=round(time.perf_counter() - started, 3),
+            cpu_seconds=round(time.process_time() - started_cpu, 3),
             tokens=outcome.tokens,
             peak_bytes=peak_bytes(),
             versions=_versions(),
