@@ -22,6 +22,8 @@ from agora.rooms.preferences.commands import app as preferences_app
 from agora.rooms.preferences.train_commands import app as train_app
 from agora.rooms.synthesize.commands import app as synthesize_app
 
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+
 app = typer.Typer(
     name="agora",
     help="An open workbench for aligning language models with the people who use them.",
@@ -64,17 +66,29 @@ def main() -> None:
         app(args=arguments, prog_name="agora")
     except AgoraError as error:
         _stop(str(error), error.exit_code, debug)
-    except KeyboardInterrupt:
-        _stop("interrupted; run the same command again to go on", 130, debug)
+    except SystemExit as end:
+        if end.code == 130:  # typer has taken the interrupt and says nothing
+            typer.echo("agora: interrupted; run the same command again to go on", err=True)
+        raise
     except BrokenPipeError:
         os._exit(0)  # the reader of our output has left, as `head` does
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+    except Exception as error:
+        line = _about_files(error)
+        if line is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        _stop(
-            f"{where}{(error.strerror or 'input/output error').lower()}; free space or choose another --out", 1, debug
-        )
+        _stop(line, 1, debug)
+
+
+def _about_files(error: Exception) -> str | None:
+    """The line for a folder or disk that a library could not write to; None for any other error."""
+    from agora.core.files import is_full_disk
+
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    if is_full_disk(error):
+        return f"{where}the disk is full; free some space and run the same command again to go on"
+    if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
+        return f"{where}{(error.strerror or 'cannot write').lower()}; choose another --out, or check the folder's mode"
+    return None
 
 
 def _stop(line: str, code: int, debug: bool) -> None:

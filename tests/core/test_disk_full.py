@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agora.core.files import is_full_disk
+
 LIMIT = 64 << 10
 
 # Writes far more than the limit and prints the one line that a user would see.
@@ -84,3 +86,34 @@ def test_a_small_file_system_that_is_full_is_told_as_such(tmp_path: Path) -> Non
     )
     assert ended.stdout.startswith(f"{tmp_path}/a.jsonl: the disk is full (No space left on device)"), ended.stderr
     assert ended.stdout.count("\n") == 1, "something was left in the folder"
+
+
+# What torch and safetensors raise when the limit is met in the middle of their files.
+LIBRARY_SCRIPT = """
+import resource, sys
+import torch
+from safetensors.torch import save_file
+from agora.core.files import is_full_disk
+
+weights = {"a": torch.zeros(100_000)}
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+try:
+    if sys.argv[2] == "torch":
+        with open(sys.argv[1], "wb") as file:
+            torch.save(weights, file)
+    else:
+        save_file(weights, sys.argv[1])
+except Exception as err:
+    print(is_full_disk(err))
+"""
+
+
+@pytest.mark.parametrize("library", ["torch", "safetensors"])
+def test_a_full_disk_is_recognized_behind_a_librarys_own_error(tmp_path: Path, library: str) -> None:
+    command = [sys.executable, "-c", LIBRARY_SCRIPT, str(tmp_path / "weights"), library]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_other_errors_are_no_full_disk() -> None:
+    assert not is_full_disk(RuntimeError("unexpected pos 576 vs 534"))
+    assert not is_full_disk(PermissionError(13, "Permission denied"))

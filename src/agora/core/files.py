@@ -64,6 +64,20 @@ def write_failed(path: Path, err: OSError) -> AgoraError:
     return AgoraError(f"cannot write: {err.strerror or err}", where=str(path), hint="check the folder and its mode")
 
 
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, is a full disk as the system and the libraries that write files tell it.
+
+    torch hides the system's error behind one of its own; safetensors only quotes it.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if any(f"(os error {code})" in str(error) for code in _FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class _AtomicRaw(io.RawIOBase):
     """The temporary file. After ``discard`` it swallows writes, so that closing the buffers above it cannot fail."""
 
