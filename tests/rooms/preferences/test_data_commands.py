@@ -107,6 +107,7 @@ def test_a_share_of_prompts_is_held_out_in_a_file_of_its_own(files: tuple[Path, 
     train = {p.prompt[0].content for p in read_records(out, PreferencePair)}
     held = {p.prompt[0].content for p in read_records(tmp_path / "o.held-out.jsonl.gz", PreferencePair)}
     assert held and not train & held and len(train | held) == 39 and "held out: " in said
+    assert "are held out, by prompt" in (tmp_path / "o.report.html").read_text()
 
 
 def test_an_export_tells_how_to_use_it(files: tuple[Path, Path], tmp_path: Path) -> None:

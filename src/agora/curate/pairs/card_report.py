@@ -19,7 +19,13 @@ _CHART_ROWS = 2000
 
 
 def card_report(
-    card: DataCard, pairs: Sequence[PreferencePair], mixed: MixResult | None = None, *, command: str = "", seed: int = 0
+    card: DataCard,
+    pairs: Sequence[PreferencePair],
+    mixed: MixResult | None = None,
+    *,
+    held_out: int = 0,
+    command: str = "",
+    seed: int = 0,
 ) -> Report:
     """A report of a data card.
 
@@ -27,6 +33,7 @@ def card_report(
         card: of these pairs.
         pairs: some are shown, cut short: public sets hold offensive text.
         mixed: adds what was read, left out and drawn.
+        held_out: pairs that stand in a file of their own and are not described here.
         command: that made the data.
         seed: of the choice of examples.
     """
@@ -37,6 +44,8 @@ def card_report(
     )
     if command:
         report.command(command)
+    if held_out:
+        report.text(f"{held_out:,} more pairs are held out, by prompt, in a file of their own.")
     _warnings(report, card)
     _sources(report, card)
     if mixed is not None:

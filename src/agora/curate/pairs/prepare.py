@@ -130,7 +130,7 @@ def _write(
     exported = export_pairs(split.train, out, settings.export)
     card_path = _beside(out, "card.json")
     write_json(card_path, {"card": card.to_json(), "mix": mixed.to_json()})
-    report = card_report(card, split.train, mixed, command=command, seed=mixed.seed)
+    report = card_report(card, split.train, mixed, held_out=len(split.held_out), command=command, seed=mixed.seed)
     return PrepareReport(
         exported, held_out, mixed, card, card_path, report.write(_beside(out, "report.html")), rejects_path
     )
