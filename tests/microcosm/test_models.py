@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agora.core.errors import AgoraError
 from agora.core.tables import read_json
 from agora.microcosm.build import BuildConfig, build_models, chat_rows, document_rows
 from agora.microcosm.card import CARD, MODELS, measure_card, read_card
@@ -67,6 +68,18 @@ def test_training_rows_never_hold_a_held_out_instruction() -> None:
         assert users and not any(is_held_out(user) for user in users)
     rows = list(document_rows(world, tokenizer, config, part="shared"))
     assert sum(map(len, rows)) >= 20_000 and all(row.n_targets == len(row) - 1 for row in rows)
+
+
+def test_a_scaled_build_takes_the_same_share_of_every_stage() -> None:
+    usual, tenth = BuildConfig(), BuildConfig().scaled(0.1)
+    assert tenth.total_tokens == usual.total_tokens // 10
+    assert (tenth.finish_tokens, tenth.polish_tokens) == (usual.finish_tokens // 10, usual.polish_tokens // 10)
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AgoraError, match="cannot write"):
+        build_models(tmp_path / "file", BuildConfig())
 
 
 def test_special_tokens_never_come_out_of_text() -> None:

@@ -11,12 +11,13 @@ import copy
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from agora.core.files import make_folder
 from agora.core.records import stable_id
 from agora.microcosm.tokenizer import train_tokenizer
 from agora.microcosm.world import World
@@ -32,6 +33,8 @@ SYSTEM_SHARE = 0.1
 # Rows on which the user's turn is a target too: enough to be able to write instructions ("Magpied"), while most of the
 # gradient goes to answering. Two polishes at falling rates sharpen both, the last one the writing above all.
 USER_TARGET_SHARE = {"chat": 0.4, "polish": 0.6, "finish": 0.8}
+
+_STAGE_TOKENS = ("shared_tokens", "base_tokens", "chat_tokens", "polish_tokens", "finish_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,16 @@ class BuildConfig:
     polish_learning_rate: float = 1e-3
     finish_learning_rate: float = 7e-4
 
+    @property
+    def total_tokens(self) -> int:
+        """Training tokens of all stages."""
+        return sum(getattr(self, name) for name in _STAGE_TOKENS)
+
+    def scaled(self, share: float) -> BuildConfig:
+        """The same build with a share of the training tokens of every stage."""
+        counts: dict[str, Any] = {name: round(getattr(self, name) * share) for name in _STAGE_TOKENS}
+        return replace(self, **counts)
+
 
 def build_models(out: Path, config: BuildConfig, *, on_progress: OnProgress | None = None) -> dict[str, float]:
     """Train the tokenizer, ``base`` and ``chat`` into ``out/base`` and ``out/chat``.
@@ -65,9 +78,13 @@ def build_models(out: Path, config: BuildConfig, *, on_progress: OnProgress | No
 
     Returns:
         Seconds spent on each stage.
+
+    Raises:
+        AgoraError: ``out`` cannot be made.
     """
     import torch
 
+    make_folder(out)  # hours of training should not end at a folder that cannot be written
     device = "cuda" if torch.cuda.is_available() else "cpu"
     world = World(config.world_seed)
     tokenizer = train_tokenizer(_tokenizer_texts(world, config.seed), config.vocab_size)

@@ -20,24 +20,14 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as one JSON object.")] = False,
 ) -> None:
     """Train base and chat from the seed, then measure their card. Uses a GPU where there is one."""
-    from dataclasses import replace
-
     from agora.core.progress import progress
     from agora.core.tables import write_json
     from agora.microcosm.build import BuildConfig, build_models, describe
     from agora.microcosm.card import MODELS, measure_card
 
-    usual = BuildConfig(seed=seed)
-    config = replace(
-        usual,
-        shared_tokens=round(usual.shared_tokens * scale),
-        base_tokens=round(usual.base_tokens * scale),
-        chat_tokens=round(usual.chat_tokens * scale),
-        polish_tokens=round(usual.polish_tokens * scale),
-    )
+    config = BuildConfig(seed=seed).scaled(scale)
     folder = out or MODELS
-    total = config.shared_tokens + config.base_tokens + config.chat_tokens + config.polish_tokens
-    with progress(total, "training base and chat", unit="token") as bar:
+    with progress(config.total_tokens, "training base and chat", unit="token") as bar:
         seconds = build_models(folder, config, on_progress=lambda name, step: bar.advance(step.tokens))
     card = measure_card(models=folder, build={"config": describe(config), "seconds": seconds})
     write_json(folder / "card.json", card)
