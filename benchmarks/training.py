@@ -1,4 +1,4 @@
-"""SFT and DPO against TRL's trainers: same model, same rows, same batches, fp32, same threads.
+"""SFT, DPO and reward models against TRL's trainers: same model, same rows, same batches, fp32, same threads.
 
     python benchmarks/training.py [--repeats 3] [--threads 2]
 
@@ -26,7 +26,7 @@ import torch
 from agora.core.records import Message, PreferencePair
 from agora.train.config import TrainConfig
 from agora.train.loop import train
-from agora.train.objectives import DPO, SFT, reference_logprobs
+from agora.train.objectives import DPO, SFT, RewardLoss, reference_logprobs
 from agora.train.render import encode_chat, encode_pair
 
 VOCABULARY = 16_384
@@ -94,17 +94,30 @@ def make_pairs(shape: tuple[int, int, int], n: int) -> list[PreferencePair]:
     ]
 
 
+def as_reward_model(model: Any) -> Any:
+    """The same backbone with a scalar head of fixed weights."""
+    from transformers import LlamaForSequenceClassification
+
+    config = copy.deepcopy(model.config)
+    config.num_labels = 1
+    torch.manual_seed(1)
+    reward = LlamaForSequenceClassification(config)
+    reward.model.load_state_dict(model.model.state_dict())
+    return reward
+
+
 def ours(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> tuple[float, float, int]:
     """(seconds, first loss, real tokens)."""
     config = TrainConfig(
         learning_rate=1e-6, schedule="constant", warmup=0, epochs=1, batch_size=BATCH, token_budget=4096
     )
-    if kind == "dpo":
-        groups: list[Any] = [encode_pair(tokenizer, pair) for pair in pairs]
+    if kind == "sft":
+        groups: list[Any] = [(encode_chat(tokenizer, (*pair.prompt, *pair.chosen), id=pair.id),) for pair in pairs]
     else:
-        groups = [(encode_chat(tokenizer, (*pair.prompt, *pair.chosen), id=pair.id),) for pair in pairs]
+        groups = [encode_pair(tokenizer, pair) for pair in pairs]
+    model = as_reward_model(model) if kind == "reward" else model
     started = time.perf_counter()
-    objective: Any = DPO(reference_logprobs(model, groups)) if kind == "dpo" else SFT()
+    objective: Any = {"sft": SFT, "reward": RewardLoss}.get(kind, lambda: DPO(reference_logprobs(model, groups)))()
     result = train(model, groups, objective, config)
     return time.perf_counter() - started, result.log[0]["loss"], result.tokens
 
@@ -112,14 +125,14 @@ def ours(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> 
 def peer(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> tuple[float, float, int]:
     """(seconds, first loss, real tokens) of TRL's trainer; tokenization is outside the clock."""
     from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+    from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
     rows = [
         {
             "prompt": [p.prompt[0].as_chat()],
             **(
                 {"chosen": [p.chosen[0].as_chat()], "rejected": [p.rejected[0].as_chat()]}
-                if kind == "dpo"
+                if kind != "sft"
                 else {"completion": [p.chosen[0].as_chat()]}
             ),
         }
@@ -147,6 +160,13 @@ def peer(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> 
         if kind == "dpo":
             settings = DPOConfig(output_dir=folder, precompute_ref_log_probs=True, **common)
             trainer = DPOTrainer(model=model, args=settings, train_dataset=data, processing_class=tokenizer)
+        elif kind == "reward":
+            trainer = RewardTrainer(
+                model=as_reward_model(model),
+                args=RewardConfig(output_dir=folder, **common),
+                train_dataset=data,
+                processing_class=tokenizer,
+            )
         else:
             trainer = SFTTrainer(
                 model=model, args=SFTConfig(output_dir=folder, **common), train_dataset=data, processing_class=tokenizer
@@ -164,14 +184,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=64)
+    parser.add_argument("--kinds", default="sft,dpo,reward")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
     tokenizer = make_tokenizer()
     fresh = make_model(tokenizer)
     sides: dict[str, Callable[..., tuple[float, float, int]]] = {"ours": ours, "trl": peer}
-    print(f"{'kind':4} {'rows':13} {'ours tok/s':>11} {'trl tok/s':>10} {'ratio':>6}  ratios of pairs of runs")
-    for kind in ("sft", "dpo"):
+    print(f"{'kind':6} {'rows':13} {'ours tok/s':>11} {'trl tok/s':>10} {'ratio':>6}  ratios of pairs of runs")
+    for kind in options.kinds.split(","):
         for label, shape in SHAPES.items():
             pairs = make_pairs(shape, options.pairs)
             losses = [run(kind, copy.deepcopy(fresh), tokenizer, pairs[:BATCH])[1] for run in sides.values()]
@@ -187,7 +208,7 @@ def main() -> None:
             ratios = [b / a for a, b in zip(times["ours"], times["trl"], strict=True)]
             rate = {name: tokens / statistics.median(values) for name, values in times.items()}
             print(
-                f"{kind:4} {label:13} {rate['ours']:11.0f} {rate['trl']:10.0f} {statistics.median(ratios):6.2f}  "
+                f"{kind:6} {label:13} {rate['ours']:11.0f} {rate['trl']:10.0f} {statistics.median(ratios):6.2f}  "
                 + " ".join(f"{r:.2f}" for r in ratios)
                 + f"  first losses {losses[0]:.6f} {losses[1]:.6f} (relative gap {gap:.1e})"
             )

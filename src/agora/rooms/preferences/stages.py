@@ -80,7 +80,7 @@ def train_reward(
         held_out: pairs to measure on; by default ``settings.valid_share`` of the prompts of ``data``, none of which is
             trained on.
     """
-    from agora.curate.pairs import split_by_prompt
+    from agora.curate.pairs.split import split_by_prompt
 
     if found := stages.read_stage(out, settings):
         return found
