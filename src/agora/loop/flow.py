@@ -72,7 +72,7 @@ def close_loop(
     made = _stage(run, "pairs", PreferencePair, lambda: pairs.make_pairs(run, config, for_pairs, sampled))
     models.train_dpo(run, config, made)
     models.train_reward(run, config, made)
-    models.train_ppo(run, config, for_pairs)
+    models.train_ppo(run, config, made)
     shown = [*benchmark, *(task for task in mined[:8] if task not in benchmark)]
     for name in MODELS:
         _stage(

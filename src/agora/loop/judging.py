@@ -10,14 +10,13 @@ from typing import Any
 from agora.core.records import Answer, Measure, Task, Verdict
 from agora.core.runs import RunDir
 from agora.core.tables import write_jsonl
-from agora.loop.settings import LoopConfig
+from agora.loop.settings import CHECKER, LoopConfig
 from agora.loop.stored import read_stored
 from agora.rooms.judge import judge_pairs, judge_scores, open_judge
 from agora.rooms.judge.metrics import Difference, ScoreReport, paired_difference, score_report
 from agora.rooms.judge.reward import RewardReport, reward_report
 from agora.rooms.judge.types import TaskSet
 
-CHECKER = "microcosm:checker"
 COMPARED = (
     ("sft", "base"),
     ("dpo", "base"),

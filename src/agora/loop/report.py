@@ -11,16 +11,16 @@ from agora.core.report import Example, Report
 from agora.core.runs import RunDir
 from agora.core.tables import read_json
 from agora.curate.funnel import Funnel
-from agora.loop.judging import CHECKER, Judged, ModelResult
+from agora.loop.judging import Judged, ModelResult
 from agora.loop.report_training import write_training
-from agora.loop.settings import LoopConfig
+from agora.loop.settings import CHECKER, LoopConfig
 from agora.loop.stored import read_stored
 
 _ROLE = {
     "base": "the student before training",
     "sft": "after supervised fine-tuning on the curated samples",
     "dpo": "after DPO on its own judged answers",
-    "ppo": "after PPO against a reward model trained on the same pairs",
+    "ppo": "after PPO on its own answers to the same prompts",
     "chat": "the aligned model that was drawn from",
 }
 

@@ -20,10 +20,12 @@ _CURVES = {
 def write_training(report: Report, run: RunDir) -> None:
     """What each training saw, how it went, and whatever it warned about."""
     trainings = {name: read_training(run, name) for name in TRAINED}
+    last = trainings["ppo"][1][-1]
+    paid_by = ", ".join(key.removeprefix("reward/") for key in last if key.startswith("reward/"))
     report.section("Training")
     report.text(
-        "DPO and the reward model learn from the same pairs. PPO samples its own answers to the same instructions and "
-        "is paid by the reward model, less a penalty for moving away from the supervised model."
+        "DPO and the reward model learn from the same pairs. PPO samples its own answers to their prompts and is paid "
+        f"by {paid_by}, less a penalty for moving away from the supervised model."
     )
     report.table(
         ["training", "rows", "left out", "steps", "tokens", "seconds"],
@@ -41,7 +43,6 @@ def write_training(report: Report, run: RunDir) -> None:
     for name, (stage, _) in trainings.items():
         for note in stage.notes:
             report.text(f"{name}: {note}", tone="warning")
-    last = trainings["ppo"][1][-1]
     report.facts(
         {
             "KL of PPO to the supervised model (nats an answer)": round(last["kl/k1"], 2),

@@ -10,6 +10,8 @@ from agora.core.config import Config
 from agora.train.config import TrainConfig
 from agora.train.settings import DpoSettings, PpoSettings, RewardSettings, SftSettings
 
+CHECKER = "microcosm:checker"
+
 
 class DrawSlice(Config):
     """Instructions drawn at one decoding setting."""
@@ -84,28 +86,32 @@ class LoopConfig(Config):
     )
     reward: RewardSettings = RewardSettings(
         train=TrainConfig(
-            learning_rate=4e-4, schedule="linear", warmup=0.1, epochs=2, batch_size=32, checkpoint_every_s=5
+            learning_rate=4e-4, schedule="linear", warmup=0.1, epochs=1, batch_size=32, checkpoint_every_s=5
         ),
-        valid_share=0.1,
+        valid_share=0.15,
         max_tokens=512,
+    )
+    ppo_reward: Literal["auto", "judge", "reward_model"] = Field(
+        "auto", description="what pays PPO; auto: the checker where it judges, else the reward model"
     )
     ppo: PpoSettings = PpoSettings(
         train=TrainConfig(
-            learning_rate=1.5e-4,
+            learning_rate=6e-5,
             schedule="constant",
             warmup=0.05,
             batch_size=64,
             adam_betas=(0.9, 0.95),
             checkpoint_every_s=5,
         ),
-        steps=24,
-        prompts_per_step=96,
+        value_learning_rate=4e-4,
+        steps=12,
+        prompts_per_step=128,
         num_ppo_epochs=2,
         temperature=1.0,
         response_length=96,
         max_prompt_tokens=256,
         missing_eos_penalty=-3.0,
-        kl_coef=0.05,
+        kl_coef=0.02,
     )
     baselines: tuple[Literal["base", "sft", "dpo", "ppo", "chat"], ...] = ("base", "sft", "chat")
     margin: int | None = Field(None, ge=0, description="WB-Reward's length margin K in characters; none by default")
