@@ -1,4 +1,7 @@
-"""Exact resume: one file per checkpoint, written aside and renamed, refused when config or data changed."""
+"""Exact resume: one file per checkpoint, written aside and renamed, refused when config or data changed.
+
+Weights that are not trained, as those under adapters, are not stored.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ class Checkpoints:
                 hint="use a new folder",
             )
         for name, model in models.items():
-            model.load_state_dict(state["models"][name])
+            _load_weights(model, state["models"][name], found[-1])
         for name, group in optimizers.items():
             for optimizer, saved in zip(group, state["optimizers"][name], strict=True):
                 optimizer.load_state_dict(saved)
@@ -87,7 +90,7 @@ class Checkpoints:
         part = final.with_suffix(".part")
         content = {
             "fingerprint": self.fingerprint,
-            "models": {name: model.state_dict() for name, model in models.items()},
+            "models": {name: trained_weights(model) for name, model in models.items()},
             "optimizers": {name: [o.state_dict() for o in group] for name, group in optimizers.items()},
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -102,6 +105,23 @@ class Checkpoints:
         part.replace(final)
         for old in sorted(self.folder.glob("step-*.pt"))[:-KEEP]:
             old.unlink()
+
+
+def trained_weights(model: Any) -> dict[str, Any]:
+    """The state of a model without its frozen parameters."""
+    frozen = {name for name, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad}
+    return {name: value for name, value in model.state_dict().items() if name not in frozen}
+
+
+def _load_weights(model: Any, saved: Mapping[str, Any], file: Path) -> None:
+    differing = sorted(saved.keys() ^ trained_weights(model).keys())
+    if differing:
+        raise ConfigError(
+            f"checkpoint holds other weights than are trained now, such as {differing[0]}",
+            where=str(file),
+            hint="use a new folder",
+        )
+    model.load_state_dict(saved, strict=False)
 
 
 def rows_digest(groups: Sequence[Group]) -> str:

@@ -30,4 +30,7 @@ class TrainConfig(BaseModel):
     max_grad_norm: float = Field(1.0, gt=0)
     seed: int = 0
     bf16: bool = Field(False, description="autocast compute; weights and optimizer stay fp32")
+    gradient_checkpointing: bool = Field(
+        False, description="keep one activation a layer and compute the rest again: less memory, a third more work"
+    )
     checkpoint_every_s: float = Field(60.0, gt=0)

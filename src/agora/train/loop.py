@@ -21,10 +21,14 @@ from agora.train.batch import Group, micro_batches
 from agora.train.checkpoint import Checkpoints, rows_digest
 from agora.train.config import TrainConfig
 from agora.train.logprobs import can_share_prompts
+from agora.train.lora import describe_adapters
+from agora.train.models import recompute_activations
 from agora.train.objectives import Objective, StepTotals
 from agora.train.optim import build_optimizers, learning_rate
 
 OnStep = Callable[["StepLog"], None]
+# How often to save and how rows are batched do not change the result, so they may change between restarts.
+FREE_SETTINGS = ("checkpoint_every_s", "token_budget", "share_prompts", "gradient_checkpointing")
 MAX_BAD_STEPS = 3  # non-finite steps in a row before the run stops
 
 
@@ -111,9 +115,11 @@ def train(
     if not groups or not any(row.n_targets for group in groups for row in group):
         raise DataError(f"nothing to train on: {len(groups)} rows with targets", hint="check the filters' funnel")
     total_steps = num_steps(len(groups), config)
+    if config.gradient_checkpointing:
+        recompute_activations(model)
     optimizers = build_optimizers(model, config)
     torch.manual_seed(config.seed)
-    checkpoints = _checkpoints(checkpoint_dir, config, groups, objective)
+    checkpoints = _checkpoints(checkpoint_dir, model, config, groups, objective)
     first, log = 0, []
     if checkpoints and (found := checkpoints.load({"model": model}, {"model": optimizers})):
         first, log = found.step, found.log
@@ -243,13 +249,16 @@ def _accumulate(
 
 
 def _checkpoints(
-    folder: Path | None, config: TrainConfig, groups: Sequence[Group], objective: Objective
+    folder: Path | None, model: Any, config: TrainConfig, groups: Sequence[Group], objective: Objective
 ) -> Checkpoints | None:
     if folder is None:
         return None
-    # How often to save and how rows are batched do not change the result, so they may change between restarts.
-    settings = config.model_dump(exclude={"checkpoint_every_s", "token_budget", "share_prompts"})
-    return Checkpoints(folder, {**settings, "objective": objective.name, "rows": rows_digest(groups)})
+    settings = config.model_dump(exclude=set(FREE_SETTINGS))
+    adapters = describe_adapters(model)
+    return Checkpoints(
+        folder,
+        {**settings, "objective": objective.name, "rows": rows_digest(groups), "adapters": adapters},
+    )
 
 
 def _log_row(entry: StepLog) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agora.core.errors import MissingError, UsageError
+from agora.core.errors import ConfigError, MissingError, UsageError
 from agora.engines.registry import microcosm_folder, parse_uri
+from agora.train.lora import Adapters, LoraSettings, add_adapters
 
 
 def model_path(uri: str) -> str:
@@ -23,8 +25,12 @@ def model_path(uri: str) -> str:
     return str(microcosm_folder(parsed.name)) if parsed.scheme == "microcosm" else parsed.name
 
 
-def load_policy(uri: str) -> tuple[Any, Any]:
+def load_policy(uri: str, *, place: bool = True) -> tuple[Any, Any]:
     """(model, tokenizer): a causal model in fp32, on a GPU where there is one.
+
+    Args:
+        uri: see :func:`model_path`.
+        place: False leaves the model in the memory of the CPU, to be moved by :func:`prepare`.
 
     Raises:
         MissingError: no such model on this machine.
@@ -38,7 +44,45 @@ def load_policy(uri: str) -> tuple[Any, Any]:
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise MissingError(f"cannot load {uri}: {str(error).splitlines()[0]}", hint="give a model folder") from error
-    return model.to(device=pick_device()), load_tokenizer(path)
+    return model.to(device=pick_device()) if place else model, load_tokenizer(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Trainee:
+    """A model that is ready to train."""
+
+    model: Any
+    tokenizer: Any
+    adapters: Adapters | None = None
+
+
+def prepare(model: Any, tokenizer: Any, lora: LoraSettings | None, *, seed: int) -> Trainee:
+    """Make a loaded model ready to train: adapters where they are asked for, weights where they are computed with.
+
+    Args:
+        model: changed and moved in place.
+        tokenizer: kept beside it.
+        lora: what to add; None trains the model's own weights.
+        seed: of the adapters' first values.
+    """
+    adapters = add_adapters(model, lora, seed=seed) if lora is not None else None
+    return Trainee(model.to(pick_device()), tokenizer, adapters)
+
+
+def recompute_activations(model: Any) -> None:
+    """Keep only the inputs of a model's layers for the backward pass and compute what is inside them again.
+
+    Raises:
+        ConfigError: the architecture cannot.
+    """
+    try:
+        if hasattr(model, "activation_checkpointing_enable"):
+            model.activation_checkpointing_enable()
+        else:  # its name before transformers 5.20
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    except ValueError as error:
+        raise ConfigError("this model cannot recompute", hint="leave gradient_checkpointing off") from error
+    model.disable_input_require_grads()  # a hook that reentrant checkpointing would need
 
 
 def load_tokenizer(path: str) -> Any:

@@ -25,7 +25,8 @@ from agora.train.batch import Group
 from agora.train.checkpoint import Checkpoints, rows_digest
 from agora.train.experience import Experience, gather_experience
 from agora.train.logprobs import can_share_prompts
-from agora.train.loop import MAX_BAD_STEPS, groups_of_step, not_finite, optimizer_step
+from agora.train.loop import FREE_SETTINGS, MAX_BAD_STEPS, groups_of_step, not_finite, optimizer_step
+from agora.train.models import recompute_activations
 from agora.train.objectives import Objective
 from agora.train.online_config import OnlineConfig
 from agora.train.online_objectives import PolicyLoss, ValueLoss
@@ -99,7 +100,8 @@ def train_online(
         rewards: what is maximized, as a weighted sum.
         config: how.
         value_model: from :mod:`agora.train.reward_model`, trained in place; needed by PPO alone.
-        reference: what KL is measured against; by default a copy of the policy as it is now.
+        reference: what KL is measured against; by default a copy of the policy as it is now. For a policy with adapters
+            give :meth:`agora.train.lora.Adapters.without`, which needs no memory.
         checkpoint_dir: where to keep checkpoints; an existing one is resumed exactly.
         rollout_dir: where every step's responses are stored, one file a step.
         on_step: called after each step.
@@ -180,6 +182,8 @@ def _learners(policy: Any, value_model: Any | None, config: OnlineConfig) -> dic
         rate = config.value_learning_rate or config.train.learning_rate
         learners["value"] = _Learner(value_model, config.train.model_copy(update={"learning_rate": rate}))
     for learner in learners.values():
+        if config.train.gradient_checkpointing:
+            recompute_activations(learner.model)
         learner.optimizers = build_optimizers(learner.model, learner.config)
     return learners
 
@@ -243,7 +247,7 @@ def _checkpoints(
     if folder is None:
         return None
     settings = config.model_dump(mode="json")
-    for name in ("checkpoint_every_s", "token_budget", "share_prompts"):
+    for name in FREE_SETTINGS:
         settings["train"].pop(name)
     train = settings.pop("train")
     from agora.train.batch import EncodedSequence

@@ -76,15 +76,19 @@ def load_reward_model(path: str) -> tuple[Any, Any]:
 def last_token_rewards(model: Any, batch: Batch) -> Tensor:
     """Reward of each sequence at its last real token: float [R]. What follows that token cannot matter."""
     hidden_BTH = hidden_states(model, batch)
-    rewards: Tensor = model.score(hidden_BTH[batch.last_row_R, batch.last_position_R]).float().squeeze(-1)
-    return rewards
+    return _apply_head(model, hidden_BTH[batch.last_row_R, batch.last_position_R])
 
 
 def token_values(model: Any, batch: Batch) -> Tensor:
     """Value before each target token: float [N], in the order of the batch's targets."""
     hidden_BTH = hidden_states(model, batch)
-    values: Tensor = model.score(hidden_BTH[batch.row_N, batch.position_N]).float().squeeze(-1)
-    return values
+    return _apply_head(model, hidden_BTH[batch.row_N, batch.position_N])
+
+
+def _apply_head(model: Any, hidden_NH: Tensor) -> Tensor:
+    # a backbone may be in bf16 under a head that learns in fp32
+    outputs: Tensor = model.score(hidden_NH.to(model.score.weight.dtype)).float().squeeze(-1)
+    return outputs
 
 
 def score_rows(model: Any, rows: Sequence[EncodedSequence], *, token_budget: int = 16384) -> list[float]:

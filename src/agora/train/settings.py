@@ -6,17 +6,25 @@ from pydantic import Field
 
 from agora.core.config import Config
 from agora.train.config import TrainConfig
+from agora.train.lora import LoraSettings
 from agora.train.online_config import OnlineConfig
 
 
-class SftSettings(Config):
+class ModelSettings(Config):
+    """What every training of a model has: how to step, and what part of the model learns."""
+
+    train: TrainConfig = TrainConfig()
+    lora: LoraSettings | None = Field(None, description="train adapters instead of the model's own weights")
+
+
+class SftSettings(ModelSettings):
     """Supervised fine-tuning on the assistant's turns."""
 
     train: TrainConfig = TrainConfig(learning_rate=2e-5, warmup=0.03, epochs=2, batch_size=128)
     max_tokens: int = Field(8192, ge=2, description="longer conversations are dropped and counted")
 
 
-class RewardSettings(Config):
+class RewardSettings(ModelSettings):
     """A Bradley-Terry reward model."""
 
     train: TrainConfig = TrainConfig(
@@ -30,7 +38,7 @@ class RewardSettings(Config):
     valid_share: float = Field(0.05, ge=0, lt=1, description="share of prompts held out to measure the model")
 
 
-class DpoSettings(Config):
+class DpoSettings(ModelSettings):
     """Direct preference optimization and its family."""
 
     train: TrainConfig = TrainConfig(learning_rate=5e-7, warmup=0.1, epochs=3, batch_size=32)
@@ -42,5 +50,8 @@ class DpoSettings(Config):
     max_tokens: int = Field(4096, ge=2, description="pairs with a longer side are dropped and counted")
 
 
-class PpoSettings(OnlineConfig):
-    """PPO, RLOO or GRPO; see :class:`agora.train.online_config.OnlineConfig`."""
+class PpoSettings(OnlineConfig, ModelSettings):
+    """PPO, RLOO or GRPO; see :class:`agora.train.online_config.OnlineConfig`.
+
+    With ``lora`` the value model learns through adapters too, and the reference is the policy with its adapters off.
+    """

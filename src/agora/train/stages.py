@@ -9,59 +9,31 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agora.core.config import Config
 from agora.core.errors import ConfigError
 from agora.core.progress import progress
 from agora.core.records import Message, PreferencePair
 from agora.core.stats import wilson
-from agora.core.tables import read_json, write_json, write_jsonl
+from agora.core.tables import write_json, write_jsonl
 from agora.train.batch import Group
-from agora.train.config import TrainConfig
 from agora.train.doctor import check_start
 from agora.train.encode import Encoded, encode_conversations, encode_pairs, preview
 from agora.train.loop import StepLog, TrainResult, num_steps, train
 from agora.train.losses import beta_warning, get_pair_loss
-from agora.train.models import load_policy, load_tokenizer, model_path, pick_device, save_model
+from agora.train.models import Trainee, load_policy, load_tokenizer, model_path, prepare, save_model
 from agora.train.objectives import DPO, SFT, Objective, RewardLoss, reference_logprobs
 from agora.train.online import OnlineStepLog, num_rollouts, train_online
 from agora.train.rewards import WeightedReward
 from agora.train.rollout import encode_prompts
-from agora.train.settings import DpoSettings, PpoSettings, RewardSettings, SftSettings
+from agora.train.settings import DpoSettings, ModelSettings, PpoSettings, RewardSettings, SftSettings
+from agora.train.stage import CARD, StageResult, peak_memory_mb, read_stage
 
-CARD = "stage.json"
-
-
-@dataclass(frozen=True, slots=True)
-class StageResult:
-    """A finished training.
-
-    ``dropped`` counts rows left out by reason; ``notes`` are warnings and alarms in words; ``tokens`` are those of all
-    rows that were stepped on, ``seconds`` the time over all attempts that reached the end.
-    """
-
-    kind: str
-    folder: Path
-    model: Path
-    seconds: float
-    steps: int
-    rows: int
-    tokens: int
-    target_tokens: int
-    peak_memory_mb: float
-    metrics: dict[str, float] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {**asdict(self), "folder": str(self.folder), "model": str(self.model), "notes": list(self.notes)}
+__all__ = ["StageResult", "read_stage", "train_dpo", "train_ppo", "train_reward", "train_sft"]
 
 
 def train_sft(
@@ -70,9 +42,9 @@ def train_sft(
     """Supervised fine-tuning of ``model`` (a URI or folder) on (id, messages)."""
     if found := read_stage(out, settings):
         return found
-    policy, tokenizer = load_policy(model)
-    encoded = encode_conversations(tokenizer, conversations, max_tokens=settings.max_tokens)
-    return _fit("sft", policy, tokenizer, encoded, SFT(), out, settings, settings.train)
+    trainee = _load(model, settings)
+    encoded = encode_conversations(trainee.tokenizer, conversations, max_tokens=settings.max_tokens)
+    return _fit("sft", trainee, encoded, SFT(), out, settings)
 
 
 def train_dpo(model: str, pairs: Sequence[PreferencePair], out: Path, settings: DpoSettings) -> StageResult:
@@ -80,12 +52,12 @@ def train_dpo(model: str, pairs: Sequence[PreferencePair], out: Path, settings: 
     if found := read_stage(out, settings):
         return found
     form = get_pair_loss(settings.loss)
-    policy, tokenizer = load_policy(model)
-    encoded = encode_pairs(tokenizer, pairs, max_tokens=settings.max_tokens)
-    notes = check_start(policy, encoded.groups)
+    trainee = _load(model, settings)
+    encoded = encode_pairs(trainee.tokenizer, pairs, max_tokens=settings.max_tokens)
+    notes = check_start(trainee.model, encoded.groups)
     if settings.beta is not None and (note := beta_warning(settings.loss, settings.beta)):
         notes.append(note)
-    reference = reference_logprobs(policy, encoded.groups) if form.needs_reference else {}
+    reference = reference_logprobs(trainee.model, encoded.groups) if form.needs_reference else {}
     objective = DPO(
         reference,
         loss=settings.loss,
@@ -94,7 +66,7 @@ def train_dpo(model: str, pairs: Sequence[PreferencePair], out: Path, settings: 
         sft_weight=settings.sft_weight,
         gamma_ratio=settings.gamma_ratio,
     )
-    return _fit("dpo", policy, tokenizer, encoded, objective, out, settings, settings.train, notes=notes)
+    return _fit("dpo", trainee, encoded, objective, out, settings, notes=notes)
 
 
 def train_reward(
@@ -116,9 +88,9 @@ def train_reward(
     if found := read_stage(out, settings):
         return found
     path = model_path(model)
-    reward_model = new_reward_model(path, seed=settings.train.seed, head_std=settings.head_std).to(pick_device())
-    tokenizer = load_tokenizer(path)
-    encoded = encode_pairs(tokenizer, pairs, max_tokens=settings.max_tokens)
+    fresh = new_reward_model(path, seed=settings.train.seed, head_std=settings.head_std)
+    trainee = prepare(fresh, load_tokenizer(path), settings.lora, seed=settings.train.seed)
+    encoded = encode_pairs(trainee.tokenizer, pairs, max_tokens=settings.max_tokens)
     margins = {pair.id: pair.margin for pair in pairs if pair.margin is not None} if settings.use_margin else {}
     if settings.use_margin and not margins:
         raise ConfigError("use_margin is set but no pair has a margin", hint="choose a pair rule that keeps scores")
@@ -129,10 +101,10 @@ def train_reward(
     def measure() -> dict[str, float]:
         if not held_out:
             return {}
-        rows = encode_pairs(tokenizer, held_out, max_tokens=settings.max_tokens)
-        return _measure_reward(reward_model, rows.groups)
+        rows = encode_pairs(trainee.tokenizer, held_out, max_tokens=settings.max_tokens)
+        return _measure_reward(trainee.model, rows.groups)
 
-    return _fit("reward", reward_model, tokenizer, encoded, objective, out, settings, settings.train, measure=measure)
+    return _fit("reward", trainee, encoded, objective, out, settings, measure=measure)
 
 
 def train_ppo(
@@ -150,20 +122,12 @@ def train_ppo(
         rewards: what is maximized.
         value_start: reward model that the value model starts from, as in the paper; None: ``model`` with a fresh head.
     """
-    from agora.train.reward_model import load_reward_model, new_reward_model
-
     if found := read_stage(out, settings):
         return found
     started = time.monotonic()
-    policy, tokenizer = load_policy(model)
-    kept, too_long = encode_prompts(tokenizer, prompts, max_tokens=settings.max_prompt_tokens)
-    value_model = None
-    if settings.algorithm == "ppo":
-        if value_start is None:
-            value_model = new_reward_model(model_path(model), seed=settings.train.seed)
-        else:
-            value_model = load_reward_model(value_start)[0]
-        value_model = value_model.to(pick_device())
+    trainee = _load(model, settings)
+    kept, too_long = encode_prompts(trainee.tokenizer, prompts, max_tokens=settings.max_prompt_tokens)
+    value_model = _value_model(value_start, model, settings) if settings.algorithm == "ppo" else None
     name = settings.algorithm
     with progress(num_rollouts(len(kept), settings), f"training {name}", unit="step") as bar:
 
@@ -172,12 +136,13 @@ def train_ppo(
             bar.note(f"score {entry.metrics['score']:.3f}, KL {entry.metrics['kl/k1']:.2f}")
 
         result = train_online(
-            policy,
-            tokenizer,
+            trainee.model,
+            trainee.tokenizer,
             kept,
             rewards,
             settings,
             value_model=value_model,
+            reference=trainee.adapters.without() if trainee.adapters else None,
             checkpoint_dir=out / "checkpoints",
             rollout_dir=out / "rollouts",
             on_step=on_step,
@@ -198,72 +163,51 @@ def train_ppo(
             {"prompt_too_long": len(too_long)} if too_long else {},
             result.alarms,
         ),
-        policy,
-        tokenizer,
+        trainee,
         result.log,
         settings,
     )
 
 
-def read_stage(out: Path, settings: Config | None = None) -> StageResult | None:
-    """A finished stage of that folder; None when it has not finished.
-
-    Raises:
-        ConfigError: it was made with other settings.
-    """
-    if not (out / CARD).is_file():
-        return None
-    card: dict[str, Any] = read_json(out / CARD)
-    if settings is not None:
-        wanted = settings.model_dump(mode="json")
-        differing = [
-            f"{k}: {card['settings'].get(k)!r} -> {v!r}" for k, v in wanted.items() if card["settings"].get(k) != v
-        ]
-        if differing:
-            raise ConfigError(
-                f"the stage was made with other settings: {'; '.join(differing)}",
-                where=str(out),
-                hint="use a new folder",
-            )
-    known = {k: v for k, v in card.items() if k in StageResult.__dataclass_fields__}
-    return StageResult(**{**known, "folder": out, "model": out / "model", "notes": tuple(card["notes"])})
+def _load(model: str, settings: ModelSettings) -> Trainee:
+    """The model of a training of a policy, ready to train."""
+    policy, tokenizer = load_policy(model, place=False)
+    return prepare(policy, tokenizer, settings.lora, seed=settings.train.seed)
 
 
-def peak_memory_mb() -> float:
-    """The most memory this process has held so far, of the GPU where there is one, in MB."""
-    import resource
+def _value_model(start: str | None, model: str, settings: PpoSettings) -> Any:
+    """From a reward model, or from the policy's start with a fresh head."""
+    from agora.train.reward_model import load_reward_model, new_reward_model
 
-    import torch
-
-    if torch.cuda.is_available():
-        return float(torch.cuda.max_memory_allocated() / 2**20)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seed = settings.train.seed
+    found = new_reward_model(model_path(model), seed=seed) if start is None else load_reward_model(start)[0]
+    return prepare(found, None, settings.lora, seed=seed + 1).model
 
 
 def _fit(
     kind: str,
-    model: Any,
-    tokenizer: Any,
+    trainee: Trainee,
     encoded: Encoded,
     objective: Objective,
     out: Path,
-    settings: Config,
-    config: TrainConfig,
+    settings: ModelSettings,
     *,
     notes: Sequence[str] = (),
     measure: Any = None,
 ) -> StageResult:
     """What SFT, reward and DPO share: preview, train under a bar, measure, store."""
     started = time.monotonic()
+    model, config, checkpoints = trainee.model, settings.train, out / "checkpoints"
     out.mkdir(parents=True, exist_ok=True)
-    (out / "preview.txt").write_text("\n\n".join(preview(tokenizer, encoded.groups)) + "\n", encoding="utf-8")
+    shown = preview(trainee.tokenizer, encoded.groups)
+    (out / "preview.txt").write_text("\n\n".join(shown) + "\n", encoding="utf-8")
     with progress(num_steps(len(encoded.groups), config), f"training {kind}", unit="step") as bar:
 
         def on_step(entry: StepLog) -> None:
             bar.advance()
             bar.note(f"loss {entry.loss:.3f}")
 
-        result = train(model, encoded.groups, objective, config, checkpoint_dir=out / "checkpoints", on_step=on_step)
+        result = train(model, encoded.groups, objective, config, checkpoint_dir=checkpoints, on_step=on_step)
     metrics = {"final_loss": result.final_loss, **_last_metrics(result), **(measure() if measure else {})}
     skipped = sum("skipped" in row for row in result.log)
     said = [*notes, *([f"{skipped} steps were skipped because loss or gradient was not finite"] if skipped else [])]
@@ -281,13 +225,17 @@ def _fit(
         dict(encoded.dropped),
         tuple(said),
     )
-    return _finish(stage, model, tokenizer, result.log, settings)
+    return _finish(stage, trainee, result.log, settings)
 
 
 def _finish(
-    stage: StageResult, model: Any, tokenizer: Any, log: Sequence[Mapping[str, Any]], settings: Config
+    stage: StageResult, trainee: Trainee, log: Sequence[Mapping[str, Any]], settings: ModelSettings
 ) -> StageResult:
-    save_model(model, tokenizer, stage.model)
+    if trainee.adapters is not None:
+        if settings.lora is not None and settings.lora.keep_adapter:
+            trainee.adapters.save(stage.folder / "adapter")
+        trainee.adapters.merge()
+    save_model(trainee.model, trainee.tokenizer, stage.model)
     write_jsonl(stage.folder / "train_log.jsonl", (dict(row) for row in log))
     if stage.kind == "reward":
         write_json(stage.model / "agora_reward.json", stage.metrics)
