@@ -184,6 +184,20 @@ def test_a_wrong_key_ends_the_work_and_is_shown_nowhere(
     assert "very-secret" not in f"{caught.value} {mid.value} {caplog.text} {engine!r} {vars(engine)}"
 
 
+def test_a_server_that_is_gone_ends_the_work_and_keeps_what_is_finished() -> None:
+    found = []
+    with FaultServer() as server:
+        engine = _engine(server, concurrency=1)
+        answers = iter(engine.chat(ChatRequest(str(i), ({"role": "user", "content": str(i)},)) for i in range(50)))
+        found += [next(answers), next(answers)]
+        server.script = [dropped]  # the open connection ends as well
+    with pytest.raises(EngineError, match=r"the server is gone .*; start it and run the same command again") as caught:
+        found += answers
+    engine.close()
+    assert [g.text for g in found if not g.error][:2] == ["echo 0", "echo 1"] and len(found) < 50
+    assert server.base_url in str(caught.value)
+
+
 def test_the_right_key_is_sent(faults: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     faults.key = "right"
     monkeypatch.setenv("OPENAI_API_KEY", "right")

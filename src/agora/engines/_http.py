@@ -188,6 +188,11 @@ class HttpClient:
                 reply, wait = self._judge(response, attempt)
             except TimeoutError:
                 return Reply(None, f"no answer within {self._retry.deadline_s:g} s", None, attempt)
+            except httpx.ConnectError as error:
+                if attempt == most > 1:
+                    hint = "start it and run the same command again; finished answers are kept"
+                    raise EngineError(f"the server is gone ({_reason(error)})", where=self._where, hint=hint) from error
+                reply, wait = Reply(None, _reason(error), None, attempt), None
             except httpx.RequestError as error:
                 reply, wait = Reply(None, _reason(error), None, attempt), None
             if reply.data is not None or wait == float("inf") or attempt == most:

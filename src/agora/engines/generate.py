@@ -103,7 +103,7 @@ def _check_verb(engine: Engine, raw: bool) -> None:
     try:
         (engine.complete if raw else engine.chat)(())
     except CapabilityError as error:
-        hint = error.hint if raw else "or use --raw to continue prompts as they stand"
+        hint = error.hint if raw else "use --raw to continue prompts as they stand, or a model with a chat template"
         raise CapabilityError(error.what, where=error.where, hint=hint) from error
 
 

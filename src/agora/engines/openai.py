@@ -37,8 +37,9 @@ class OpenAIEngine:
     """A model behind an OpenAI-compatible API. Answers stream back as they finish.
 
     Requests that fail in passing (429, 5xx, timeouts, lost or truncated connections) are tried again within
-    :class:`~agora.engines._http.Retry`; what fails for good becomes an error item. A refused key or an unknown model
-    ends the work with :class:`~agora.core.errors.EngineError`. A token's log-probability is not asked for.
+    :class:`~agora.engines._http.Retry`; what fails for good becomes an error item. A refused key, an unknown model or a
+    server that takes no connection any more ends the work with :class:`~agora.core.errors.EngineError`. A token's
+    log-probability is not asked for.
 
     Args:
         base_url: up to and including ``/v1``; a password in it is used and never shown.

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agora.core.errors import ConfigError, DataError, MissingError
+from agora.core.errors import ConfigError, DataError, MissingError, UsageError
 from agora.rooms.synthesize import PrefixTemplate, derive_prefix
 from agora.rooms.synthesize.sources import open_source
 from agora.rooms.synthesize.tokens import PROBES, text_stops
@@ -267,7 +267,7 @@ def test_markdown_ids_are_only_markdown() -> None:
     ("source", "error", "words"),
     [
         ("/no/such/folder", MissingError, "no such tokenizer folder"),
-        ("microcosm:nothing", MissingError, "no microcosm model"),
+        ("microcosm:nothing", UsageError, "no model .nothing."),
         ("http://127.0.0.1:1/v1#x", ConfigError, "pass the tokenizer"),
         ("openai:gpt-x", ConfigError, "pass the tokenizer"),
         ("none.jinja", MissingError, "cannot read"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from agora.core.errors import ConfigError, MissingError
+from agora.engines.registry import microcosm_folder, parse_uri
 from agora.rooms.synthesize.chat_template import DEFAULT_SPECIAL_TOKENS
 
 
@@ -30,6 +30,7 @@ def open_source(
     """Open what :func:`agora.rooms.synthesize.derive_prefix` takes. No weights are loaded.
 
     Raises:
+        UsageError: the microcosm has no such model.
         ConfigError: the URI names a server, whose template cannot be seen from here.
         MissingError: the file, folder or model is not there.
     """
@@ -63,12 +64,7 @@ def _folder_of(uri: str) -> str:
     """The folder or hub name behind a URI."""
     scheme, colon, rest = uri.partition(":")
     if scheme == "microcosm" and colon:
-        folder = files("agora") / "microcosm" / "models" / rest
-        if not folder.is_dir():
-            raise MissingError(
-                f"there is no microcosm model {rest!r}", where=uri, hint="use microcosm:chat or microcosm:base"
-            )
-        return str(folder)
+        return str(microcosm_folder(parse_uri(uri).name))
     if scheme == "hf" and colon:
         return rest
     if scheme in ("http", "https", "openai") and colon:
