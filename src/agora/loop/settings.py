@@ -106,7 +106,7 @@ class LoopConfig(Config):
         value_learning_rate=4e-4,
         steps=12,
         prompts_per_step=128,
-        num_ppo_epochs=2,
+        num_ppo_epochs=1,
         temperature=1.0,
         response_length=96,
         max_prompt_tokens=256,
