@@ -68,7 +68,8 @@ def test_a_passing_fault_is_tried_again_and_costs_one_more_call(faults: FaultSer
     ("fault", "words"),
     [
         (status(500, "boiler room flooded"), "500: boiler room flooded"),
-        (dropped, "connection broke"),
+        (dropped, "connection broke: "),
+        (truncated, "connection broke: "),
         (bad_json, "JSON"),
     ],
 )
@@ -80,7 +81,8 @@ def test_retries_stop_and_the_item_says_why_while_others_are_answered(
     found = _ask(engine, "good", "bad", "fine")
     engine.close()
     assert found["good"].text == "echo good" and found["fine"].text == "echo fine"
-    assert found["bad"].finish_reason == "error" and words in (found["bad"].error or "")
+    said = found["bad"].error or ""
+    assert found["bad"].finish_reason == "error" and words in said and not said.endswith(": ")
     assert faults.calls.count("bad") == FAST.attempts
 
 
@@ -97,8 +99,12 @@ def test_a_request_the_server_refuses_is_not_tried_again(faults: FaultServer) ->
 @pytest.mark.parametrize("as_date", [False, True])
 def test_retry_after_is_waited_for_by_every_request(faults: FaultServer, as_date: bool) -> None:
     seconds = 1.0 if as_date else 0.3
-    value = formatdate(time.time() + 2.0, usegmt=True) if as_date else str(seconds)  # dates have whole seconds
-    faults.script = [status(429, Retry_After=value)]
+
+    def busy(handler: Handler, body: dict[str, object]) -> None:
+        value = formatdate(time.time() + 2.0, usegmt=True) if as_date else str(seconds)  # dates have whole seconds
+        status(429, Retry_After=value)(handler, body)
+
+    faults.script = [busy]
     engine = _engine(faults, concurrency=1)
     found = _ask(engine, "one", "two")
     engine.close()

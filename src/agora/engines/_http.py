@@ -261,7 +261,7 @@ def _reason(error: httpx.RequestError) -> str:
         return "connection refused" if refused else f"cannot connect: {text}"
     if isinstance(error, httpx.TimeoutException):
         return "the server did not answer in time"
-    return f"the connection broke: {error or type(error).__name__}"
+    return f"the connection broke: {str(error) or type(error).__name__}"
 
 
 def _retry_after(response: httpx.Response) -> float | None:
