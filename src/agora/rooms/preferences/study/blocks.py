@@ -89,10 +89,11 @@ PairData = Annotated[MicrocosmPairs | FilePairs, Field(discriminator="kind")]
 
 
 class MicrocosmDemonstrations(Config):
-    """Right answers to the microcosm's instructions."""
+    """Answers to the microcosm's instructions: right ones, and a share with a known flaw."""
 
     kind: Literal["microcosm"] = "microcosm"
     rows: int = Field(1600, ge=1)
+    flawed: float = Field(0.0, ge=0, le=1, description="share of the answers that carry a flaw")
     families: tuple[str, ...] | None = None
     seed: int = 0
 

@@ -76,13 +76,15 @@ def exercises(
 
 
 def demonstrations(block: MicrocosmDemonstrations) -> list[dict[str, Any]]:
-    """Rows of ``messages``: an instruction and a right answer."""
-    rng = random.Random(f"demonstrations/{block.seed}")
-    chosen = exercises(block.rows, seed=block.seed, part="demonstrations", families=block.families)
-    return [
-        {"id": e.id, "messages": [m.as_chat() for m in (_asked(e), _answer(shipped_world().answer(e, rng)))]}
-        for e in chosen
-    ]
+    """Rows of ``messages``: an instruction and an answer, right or, for the share asked for, flawed."""
+    world, rng = shipped_world(), random.Random(f"demonstrations/{block.seed}")
+    rows = []
+    for e in exercises(block.rows, seed=block.seed, part="demonstrations", families=block.families):
+        text = world.answer(e, rng)
+        if block.flawed and rng.random() < block.flawed:
+            text = world.flawed_answer(e, rng)
+        rows.append({"id": e.id, "messages": [m.as_chat() for m in (_asked(e), _answer(text))]})
+    return rows
 
 
 def prompts(block: MicrocosmPrompts) -> list[PromptItem]:
