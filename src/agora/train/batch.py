@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import torch
 
 # A block mask loses the fast causal kernel, so sharing pays only when it saves this share of all tokens
-# (`python benchmarks/prefix_sharing.py`).
+# (`python benchmarks/micro_batches.py`).
 _SHARE_WHEN_SAVED = 0.2
+# On a CPU a larger micro-batch is slower: its activations leave the cache and it is padded more (same benchmark).
+_CPU_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +210,12 @@ def micro_batches(
 
     Args:
         groups: rows that must stay together.
-        token_budget: padded tokens of a micro-batch; None: everything in one.
+        token_budget: padded tokens of a micro-batch, at most; a CPU takes fewer. None: everything in one.
         share_prompts: compute a prompt once for all sequences of a group, where that saves enough.
         device: where the tensors go.
     """
+    if token_budget is not None and str(device).startswith("cpu"):
+        token_budget = min(token_budget, _CPU_TOKENS)
     shared = [share_prompts and token_budget is not None and _saves_enough(group) for group in groups]
     for layout in (True, False):
         members = [i for i, is_shared in enumerate(shared) if is_shared == layout]
