@@ -61,7 +61,12 @@ def test_the_plan_is_printed_as_json() -> None:
     done = CliRunner().invoke(app, ["paper", "--dry-run", "--json", "--only", "reward model"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.output)
-    assert [arm["value"] for arm in told["arms"]] == ["13B, UltraFeedback", "13B, mix", "70B, UltraFeedback", "70B, mix"]
+    assert [arm["value"] for arm in told["arms"]] == [
+        "13B, UltraFeedback",
+        "13B, mix",
+        "70B, UltraFeedback",
+        "70B, mix",
+    ]
     assert all(not proof["outside"] for proof in told["proofs"])
 
 

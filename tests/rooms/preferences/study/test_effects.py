@@ -43,7 +43,9 @@ def test_category_is_the_mean_of_its_tests_and_average_that_of_categories() -> N
 
 
 def test_strata_count_alike_whatever_their_sizes() -> None:
-    rows = [EvalResult("t", "c", str(i), float(i < 9), "ok", "h", meta={"task": "x" if i < 9 else "y"}) for i in range(10)]
+    rows = [
+        EvalResult("t", "c", str(i), float(i < 9), "ok", "h", meta={"task": "x" if i < 9 else "y"}) for i in range(10)
+    ]
     model = Scored.of(rows, lambda result: str(result.meta["task"]))
     assert model.figures()["t"] == pytest.approx(50.0)
 
@@ -83,7 +85,10 @@ def test_an_example_that_one_side_lacks_is_left_out_and_counted() -> None:
 
 def test_seeds_that_disagree_make_no_clear_effect() -> None:
     good, bad, base = (results({"a": {"t": [v] * 20}}) for v in (0.9, 0.4, 0.5))
-    agreeing, opposing = compare({0: good, 1: good}, {0: base, 1: base})[0], compare({0: good, 1: bad}, {0: base, 1: base})[0]
+    agreeing, opposing = (
+        compare({0: good, 1: good}, {0: base, 1: base})[0],
+        compare({0: good, 1: bad}, {0: base, 1: base})[0],
+    )
     assert agreeing.is_clear and not opposing.is_clear and opposing.difference.excludes(0.0)
 
 
@@ -107,4 +112,6 @@ def test_weights_sum_to_one(sizes: dict[str, list[int]]) -> None:
 @given(st.integers(0, 10_000))
 def test_swapping_sides_turns_the_effect_round(seed: int) -> None:
     a, b = {0: draw(seed)}, {0: draw(seed + 1)}
-    assert compare(a, b, n_boot=100)[0].difference.estimate == pytest.approx(-compare(b, a, n_boot=100)[0].difference.estimate)
+    assert compare(a, b, n_boot=100)[0].difference.estimate == pytest.approx(
+        -compare(b, a, n_boot=100)[0].difference.estimate
+    )

@@ -14,7 +14,11 @@ from agora.rooms.preferences.study.stage import Stage, descendants, in_order
 from tests.rooms.preferences.toy import make_base, write_pairs, write_prompts
 
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )
@@ -36,7 +40,7 @@ def test_numbers_that_are_equal_are_one() -> None:
 def test_every_part_counts(part: int) -> None:
     parts = ["dpo", {"lr": 0.1}, {"model": "a"}, {"data": "b"}, "code"]
     other = ["ppo", {"lr": 0.2}, {"model": "c"}, {"data": "d"}, "other"]
-    changed = parts[:part] + [other[part]] + parts[part + 1 :]
+    changed = [*parts[:part], other[part], *parts[part + 1 :]]
     assert fingerprint(*parts) != fingerprint(*changed)
 
 

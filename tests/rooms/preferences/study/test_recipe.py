@@ -78,9 +78,9 @@ def test_recipes_of_the_package_are_found_by_name(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("path", sorted(recipes_folder().glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_of_the_package_is_valid_and_clean(path: Path) -> None:
+    from agora.rooms.preferences.study.plan import all_arms
     from agora.rooms.preferences.study.proof import require_clean
     from agora.rooms.preferences.study.study import proofs_of
-    from agora.rooms.preferences.study.plan import all_arms
 
     arms = all_arms(load_recipe(path.stem))
     assert not require_clean([proof for found in proofs_of(arms).values() for proof in found])

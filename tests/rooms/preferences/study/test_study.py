@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agora.core.config import build_config
 from agora.core.errors import ConfigError, DataError
-from agora.core.runs import RunDir
 from agora.core.tables import read_json, read_rows, write_json
-from agora.rooms.preferences.study.recipe import Recipe
 from agora.rooms.preferences.study.result import StudyReport
-from agora.rooms.preferences.study.study import run_study
-from tests.rooms.preferences.toy import ToyWorkshop, recipe_values, write_files
+from tests.rooms.preferences.study.conftest import Counting, run
+from tests.rooms.preferences.toy import recipe_values
 
 pytestmark = pytest.mark.timeout(600)
-
-
-class Counting(ToyWorkshop):
-    """Remembers what it did."""
-
-    def __init__(self) -> None:
-        super().__init__(threads=1)
-        self.done: list[str] = []
-
-    def perform(self, root: Path, job: Any) -> Any:
-        self.done.append(job.label)
-        return super().perform(root, job)
-
-    @property
-    def kinds(self) -> Counter[str]:
-        return Counter(label.split(" (")[0].split(" of ")[0] for label in self.done)
-
-
-def run(folder: Path, values: dict[str, Any], **more: Any) -> tuple[StudyReport, Counting]:
-    workshop = Counting()
-    recipe = build_config(Recipe, values)
-    command = "agora preferences study letters"
-    with RunDir.open(folder, command=command, config=recipe.model_dump(mode="json"), seed=0) as opened:
-        return run_study(recipe, opened, workshop=workshop, **more), workshop
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return write_files(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +45,9 @@ def test_three_conversions_and_two_seeds_are_six_dpo_runs_and_one_sft_run(
         assert effect.difference.low <= effect.difference.estimate <= effect.difference.high
         assert "10,000 resamples" in effect.difference.method
     page = (folder / "report.html").read_text()
-    assert all(text in page for text in ("Proof of what differs", "p (Holm)", "seed by seed", "agora preferences study"))
+    assert all(
+        text in page for text in ("Proof of what differs", "p (Holm)", "seed by seed", "agora preferences study")
+    )
 
 
 def test_running_again_computes_nothing_and_finds_the_same(
@@ -141,7 +109,12 @@ def test_seconds_and_tokens_of_the_stages_sum_to_the_whole(finished: tuple[Path,
     assert cost.stage_seconds + cost.overhead_seconds == pytest.approx(cost.total_seconds, rel=0.02)
     assert sum(row.seconds for row in cost.rows) == pytest.approx(cost.stage_seconds, rel=0.02)
     trained = sum(row.tokens or 0 for row in cost.rows if row.kind in ("sft", "dpo"))
-    logs = [row for kind in ("sft", "dpo") for path in stage_folders(folder, kind) for _, row in read_rows(path / "train_log.jsonl")]
+    logs = [
+        row
+        for kind in ("sft", "dpo")
+        for path in stage_folders(folder, kind)
+        for _, row in read_rows(path / "train_log.jsonl")
+    ]
     assert trained == sum(row["tokens"] for row in logs)
 
 

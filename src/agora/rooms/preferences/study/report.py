@@ -12,7 +12,7 @@ from agora.rooms.preferences.study import charts
 from agora.rooms.preferences.study.advice import best_arm, name_of
 from agora.rooms.preferences.study.effects import AVERAGE, N_BOOT, Effect
 from agora.rooms.preferences.study.recipe import Recipe
-from agora.rooms.preferences.study.result import ArmResult, SeedRow, StudyReport, StudyResult
+from agora.rooms.preferences.study.result import ArmResult, CostRow, SeedRow, StudyReport, StudyResult
 
 _CLEAR = "clear: the 95 % interval leaves out zero and every seed agrees in sign"
 
@@ -241,14 +241,7 @@ def _derived(base: SeedRow, row: SeedRow) -> str:
 def _cost(report: Report, found: StudyReport) -> None:
     report.section("Cost")
     cost = found.cost
-    total = sum(row.seconds for row in cost.rows)
-    rows: list[list[Any]] = [
-        [row.kind, row.stages, row.computed, row.seconds, row.cpu_seconds, row.tokens, _megabytes(row.peak_bytes)] for row in cost.rows
-    ]
-    tokens = sum(row.tokens or 0 for row in cost.rows)
-    peak = max((row.peak_bytes or 0 for row in cost.rows), default=0)
-    cpu = sum(row.cpu_seconds for row in cost.rows)
-    rows.append(["total", sum(r.stages for r in cost.rows), cost.computed, total, cpu, tokens, _megabytes(peak)])
+    rows = [_cost_row(row.kind, [row]) for row in cost.rows] + [_cost_row("total", cost.rows)]
     report.table(
         ["kind of stage", "stages", "computed now", "seconds", "CPU seconds", "tokens", "peak memory (MB)"],
         rows,
@@ -273,6 +266,18 @@ def _cost(report: Report, found: StudyReport) -> None:
         formats={"seconds": ",.1f", "tokens": ",.0f", "updates of the policy": ",.0f", "rows": ",.0f",
                  "peak memory (MB)": ",.0f"},
     )  # fmt: skip
+
+
+def _cost_row(name: str, rows: Sequence[CostRow]) -> list[Any]:
+    return [
+        name,
+        sum(row.stages for row in rows),
+        sum(row.computed for row in rows),
+        sum(row.seconds for row in rows),
+        sum(row.cpu_seconds for row in rows),
+        sum(row.tokens or 0 for row in rows) or None,
+        _megabytes(max((row.peak_bytes or 0 for row in rows), default=0)),
+    ]
 
 
 def _sampled(arm: ArmResult) -> list[float | None]:
