@@ -64,11 +64,9 @@ class Alarms:
     def _length_hacking(self) -> list[str]:
         if len(self.rows) < 4:
             return []
-        quarter = max(1, len(self.rows) // 4)
-        start, end = (
-            sum(row["response_tokens"] for row in part) / quarter
-            for part in (self.rows[:quarter], self.rows[-quarter:])
-        )
+        # the first two rollouts are from before anything was learned; the end is noisier, so it gets a quarter of the run
+        first, last = self.rows[:2], self.rows[-max(2, len(self.rows) // 4) :]
+        start, end = (sum(row["response_tokens"] for row in part) / len(part) for part in (first, last))
         correlations = [row["score_length_correlation"] for row in self.rows if "score_length_correlation" in row]
         mean = sum(correlations) / len(correlations) if correlations else 0.0
         if end < _LENGTH_GROWTH * start or mean < _CORRELATION:
