@@ -64,7 +64,7 @@ class Alarms:
     def _length_hacking(self) -> list[str]:
         if len(self.rows) < 4:
             return []
-        # the first two rollouts are from before anything was learned; the end is noisier, so it gets a quarter of the run
+        # the first two rollouts are from before anything was learned
         first, last = self.rows[:2], self.rows[-max(2, len(self.rows) // 4) :]
         start, end = (sum(row["response_tokens"] for row in part) / len(part) for part in (first, last))
         correlations = [row["score_length_correlation"] for row in self.rows if "score_length_correlation" in row]
