@@ -53,18 +53,15 @@ class Checkpoints:
 
         found = sorted(self.folder.glob("step-*.pt"))
         if not found:
+            if any(self.folder.glob("step-*")):
+                raise ConfigError(
+                    "checkpoint was made by several processes",
+                    where=str(self.folder),
+                    hint="go on with torchrun, or use a new folder",
+                )
             return None
         state = torch.load(found[-1], map_location="cpu", weights_only=True)
-        before = state["fingerprint"]
-        differing = [
-            f"{key}: {before.get(key)!r} -> {now!r}" for key, now in self.fingerprint.items() if before.get(key) != now
-        ]
-        if differing:
-            raise ConfigError(
-                f"checkpoint was made with other settings: {', '.join(differing)}",
-                where=str(found[-1]),
-                hint="use a new folder",
-            )
+        refuse_other_settings(state["fingerprint"], self.fingerprint, found[-1])
         for name, model in models.items():
             _load_weights(model, state["models"][name], found[-1])
         for name, group in optimizers.items():
@@ -105,6 +102,21 @@ class Checkpoints:
         part.replace(final)
         for old in sorted(self.folder.glob("step-*.pt"))[:-KEEP]:
             old.unlink()
+
+
+def refuse_other_settings(before: Mapping[str, Any], now: Mapping[str, Any], place: Path) -> None:
+    """Compare two fingerprints.
+
+    Raises:
+        ConfigError: they differ; the differing keys are named.
+    """
+    differing = [f"{key}: {before.get(key)!r} -> {value!r}" for key, value in now.items() if before.get(key) != value]
+    if differing:
+        raise ConfigError(
+            f"checkpoint was made with other settings: {', '.join(differing)}",
+            where=str(place),
+            hint="use a new folder",
+        )
 
 
 def trained_weights(model: Any) -> dict[str, Any]:

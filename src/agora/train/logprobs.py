@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agora.train.batch import Batch, EncodedSequence, collate, collate_shared, micro_batches
+from agora.train.distributed import one_pass
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,7 @@ _KEEP_LOGITS = 32_000_000
 _CHUNK_ELEMENTS = 8_000_000
 
 
+@one_pass
 def target_logprobs(model: Any, batch: Batch, *, temperature: float = 1.0) -> torch.Tensor:
     """Log-probability of every target token, in the order of ``batch.target_N``.
 
@@ -66,7 +68,7 @@ def sum_by_sequence(batch: Batch, values_N: torch.Tensor) -> torch.Tensor:
 
 
 def hidden_states(model: Any, batch: Batch) -> torch.Tensor:
-    """Last hidden states [B, T, H] of a causal or a reward model, without its head."""
+    """Last hidden states [B, T, H] of a causal or a reward model, without its head; to be called within one pass."""
     more: dict[str, Any] = {}
     if batch.attend_B1TT is not None:
         more = {"attention_mask": batch.attend_B1TT, "position_ids": batch.position_ids_BT}
@@ -74,6 +76,7 @@ def hidden_states(model: Any, batch: Batch) -> torch.Tensor:
     return states
 
 
+@one_pass
 def can_share_prompts(model: Any) -> bool:
     """Whether a block mask gives this model the same hidden states as separate rows; found out by running it once."""
     import numpy as np

@@ -16,15 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from agora.core.errors import AgoraError, DataError
-from agora.train.batch import Group, micro_batches
+from agora.core.errors import AgoraError, ConfigError, DataError
+from agora.train.batch import Group
 from agora.train.checkpoint import Checkpoints, rows_digest
 from agora.train.config import TrainConfig
+from agora.train.distributed import from_first, is_spread, shared_micro_batches, sums, world
 from agora.train.logprobs import can_share_prompts
 from agora.train.lora import describe_adapters
 from agora.train.models import recompute_activations
 from agora.train.objectives import Objective, StepTotals
 from agora.train.optim import build_optimizers, learning_rate
+from agora.train.sharded import ShardedCheckpoints
 
 OnStep = Callable[["StepLog"], None]
 # How often to save and how rows are batched do not change the result, so they may change between restarts.
@@ -114,11 +116,13 @@ def train(
 
     if not groups or not any(row.n_targets for group in groups for row in group):
         raise DataError(f"nothing to train on: {len(groups)} rows with targets", hint="check the filters' funnel")
+    if is_spread(model):
+        _refuse_unspreadable(objective, config)
     total_steps = num_steps(len(groups), config)
     if config.gradient_checkpointing:
         recompute_activations(model)
     optimizers = build_optimizers(model, config)
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed + world().rank)  # dropout differs between processes as it does between rows
     checkpoints = _checkpoints(checkpoint_dir, model, config, groups, objective)
     first, log = 0, []
     if checkpoints and (found := checkpoints.load({"model": model}, {"model": optimizers})):
@@ -150,7 +154,8 @@ def train(
         log.append(_log_row(entry))
         if on_step:
             on_step(entry)
-        if checkpoints and bad_steps == 0 and time.monotonic() - last_saved > config.checkpoint_every_s:
+        due = time.monotonic() - last_saved > config.checkpoint_every_s
+        if checkpoints and bad_steps == 0 and from_first(due):
             checkpoints.save({"model": model}, {"model": optimizers}, step + 1, log, objective.state())
             last_saved = time.monotonic()
     model.eval()
@@ -190,6 +195,7 @@ def optimizer_step(
     import torch
 
     budget = None if objective.whole_step else config.token_budget
+    one_process = world().size == 1
     while True:
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -198,13 +204,15 @@ def optimizer_step(
             break
         except torch.OutOfMemoryError as error:
             longest = max(max(map(len, group)) * len(group) for group in groups)
+            if not one_process:  # the others are in the middle of a pass that needs this process
+                raise AgoraError("memory ran out", hint="lower train.token_budget or recompute activations") from error
             if budget is None or budget <= longest:
                 raise AgoraError(
                     f"one group of {longest} tokens does not fit into memory",
                     hint="lower max_tokens, use LoRA or gradient checkpointing, or take a larger accelerator",
                 ) from error
             budget //= 2
-    grad_norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm))
+    grad_norm = _clip(model, config.max_grad_norm)
     if math.isfinite(grad_norm) and math.isfinite(loss):
         for optimizer in optimizers:
             for parameter_group in optimizer.param_groups:
@@ -236,16 +244,28 @@ def _accumulate(
 
     device = next(model.parameters()).device
     totals = StepTotals.of(groups)
-    loss_sum = 0.0
-    metrics: dict[str, float] = {}
-    for indices, batch in micro_batches(groups, budget, share_prompts=share, device=device):
+    size = world().size
+    found: dict[str, float] = {}
+    for own, batch, weight in shared_micro_batches(groups, budget, share_prompts=share, device=device):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.bf16):
-            loss, shares = objective.loss(model, batch, [groups[i] for i in indices], totals)
-        torch.autograd.backward(loss)
-        loss_sum += float(loss.detach())
-        for name, value in shares.items():
-            metrics[name] = metrics.get(name, 0.0) + value
-    return loss_sum, metrics
+            loss, metrics = objective.loss(model, batch, own, totals)
+        # gradients of several processes are averaged, but it is their sum that belongs to the step
+        torch.autograd.backward(loss if size == 1 else loss * (weight * size))
+        for name, value in {"loss": float(loss.detach()), **metrics}.items():
+            found[name] = found.get(name, 0.0) + weight * value
+    found = sums(found)
+    return found.pop("loss"), found
+
+
+def _clip(model: Any, max_norm: float) -> float:
+    """Scale gradients down to a norm, taken over all parameters of all processes; returns the norm before."""
+    from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    norm = get_total_norm([p.grad for p in parameters])
+    norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    clip_grads_with_norm_(parameters, max_norm, norm)
+    return float(norm)
 
 
 def _checkpoints(
@@ -255,10 +275,16 @@ def _checkpoints(
         return None
     settings = config.model_dump(exclude=set(FREE_SETTINGS))
     adapters = describe_adapters(model)
-    return Checkpoints(
-        folder,
-        {**settings, "objective": objective.name, "rows": rows_digest(groups), "adapters": adapters},
-    )
+    fingerprint = {**settings, "objective": objective.name, "rows": rows_digest(groups), "adapters": adapters}
+    return (ShardedCheckpoints if is_spread(model) else Checkpoints)(folder, fingerprint)
+
+
+def _refuse_unspreadable(objective: Objective, config: TrainConfig) -> None:
+    """What several processes cannot do as one process would."""
+    if objective.whole_step or objective.state():
+        raise ConfigError(f"{objective.name} looks at all pairs at once", hint="train it in one process")
+    if config.optimizer == "muon":
+        raise ConfigError("muon needs whole matrices, which no process holds", hint="use optimizer=adamw")
 
 
 def _log_row(entry: StepLog) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from agora.core.config import Config
 from agora.core.errors import ConfigError, MissingError
+from agora.train.distributed import is_spread, whole_weights, world
 
 
 class LoraSettings(Config):
@@ -45,13 +46,18 @@ class Adapters:
         return WithoutAdapters(self._wrapped)
 
     def save(self, folder: Path) -> None:
-        """Write the adapter alone, in `peft`'s own format."""
-        self._wrapped.save_pretrained(str(folder))
+        """Write the adapter alone, in `peft`'s own format. Of several processes the first writes."""
+        more = {"state_dict": whole_weights(self._wrapped)} if is_spread(self.model) else {}
+        if world().is_first:
+            self._wrapped.save_pretrained(str(folder), **more)
 
     def merge(self) -> None:
         """Add the adapters to the model's own weights, in fp32, and take them out of the model."""
+        import torch
+
         for parameter in self.model.parameters():
-            parameter.data = parameter.data.float()
+            if parameter.dtype != torch.float32:
+                parameter.data = parameter.data.float()
         self._wrapped.merge_and_unload()
 
 

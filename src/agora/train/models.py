@@ -8,6 +8,7 @@ from typing import Any
 
 from agora.core.errors import ConfigError, MissingError, UsageError
 from agora.engines.registry import microcosm_folder, parse_uri
+from agora.train.distributed import is_spread, spread, whole_weights, world
 from agora.train.lora import Adapters, LoraSettings, add_adapters
 
 
@@ -39,7 +40,7 @@ def load_policy(uri: str, *, place: bool = True) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM
 
     path = model_path(uri)
-    _hide_loading_bars()
+    hide_loading_bars()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     except (OSError, ValueError) as error:
@@ -66,7 +67,8 @@ def prepare(model: Any, tokenizer: Any, lora: LoraSettings | None, *, seed: int)
         seed: of the adapters' first values.
     """
     adapters = add_adapters(model, lora, seed=seed) if lora is not None else None
-    return Trainee(model.to(pick_device()), tokenizer, adapters)
+    placed = spread(model) if world().size > 1 else model.to(pick_device())
+    return Trainee(placed, tokenizer, adapters)
 
 
 def recompute_activations(model: Any) -> None:
@@ -100,10 +102,13 @@ def load_tokenizer(path: str) -> Any:
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a plain `transformers` folder: whole or not at all."""
+    """Write a plain `transformers` folder: whole or not at all. Of several processes the first writes."""
     part = folder.with_name(folder.name + ".part")
+    more = {"state_dict": whole_weights(model)} if is_spread(model) else {}
+    if not world().is_first:
+        return
     _remove(part)
-    model.save_pretrained(part)
+    model.save_pretrained(part, **more)
     tokenizer.save_pretrained(part)
     _remove(folder)
     part.rename(folder)
@@ -116,11 +121,12 @@ def pick_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _hide_loading_bars() -> None:
+def hide_loading_bars() -> None:
+    """Silence the library's bars for loading and storing; commands show their own."""
     from transformers.utils import logging
 
     quiet: Any = logging.disable_progress_bar
-    quiet()  # commands show their own
+    quiet()
 
 
 def _remove(folder: Path) -> None:

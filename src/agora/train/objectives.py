@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agora.core.errors import ConfigError
-from agora.train.batch import Batch, Group, micro_batches
+from agora.train.batch import Batch, Group
+from agora.train.distributed import from_all, shared_micro_batches
 from agora.train.logprobs import can_share_prompts, sum_by_sequence, target_logprobs
 from agora.train.losses import PairLossSettings, PairTerms, get_pair_loss
 
@@ -244,12 +245,11 @@ def reference_logprobs(model: Any, groups: Sequence[Group], *, token_budget: int
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
+    share = can_share_prompts(model)
     with torch.inference_mode():
-        for indices, batch in micro_batches(
-            groups, token_budget, share_prompts=can_share_prompts(model), device=device
-        ):
+        for own, batch, _ in shared_micro_batches(groups, token_budget, share_prompts=share, device=device):
             sums = sum_by_sequence(batch, target_logprobs(model, batch).double()).tolist()
-            keys = [reference_key(groups[i], side) for i in indices for side in range(len(groups[i]))]
+            keys = [reference_key(group, side) for group in own for side in range(len(group))]
             found.update(zip(keys, sums, strict=True))
     model.train(was_training)
-    return found
+    return from_all(found)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agora.core.errors import DataError, MissingError
 from agora.core.records import Message
 from agora.train.batch import Batch, EncodedSequence, micro_batches
+from agora.train.distributed import one_pass
 from agora.train.logprobs import hidden_states
 from agora.train.render import encode_chat
 
@@ -36,6 +37,9 @@ def new_reward_model(path: str, *, seed: int, head_std: float = HEAD_STD) -> Any
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
 
+    from agora.train.models import hide_loading_bars
+
+    hide_loading_bars()
     log: Any = logging
     previous = log.get_verbosity()
     log.set_verbosity_error()  # it warns that the head is new, which is the point
@@ -73,12 +77,14 @@ def load_reward_model(path: str) -> tuple[Any, Any]:
     return model.eval(), AutoTokenizer.from_pretrained(path)
 
 
+@one_pass
 def last_token_rewards(model: Any, batch: Batch) -> Tensor:
     """Reward of each sequence at its last real token: float [R]. What follows that token cannot matter."""
     hidden_BTH = hidden_states(model, batch)
     return _apply_head(model, hidden_BTH[batch.last_row_R, batch.last_position_R])
 
 
+@one_pass
 def token_values(model: Any, batch: Batch) -> Tensor:
     """Value before each target token: float [N], in the order of the batch's targets."""
     hidden_BTH = hidden_states(model, batch)
@@ -88,7 +94,7 @@ def token_values(model: Any, batch: Batch) -> Tensor:
 def _apply_head(model: Any, hidden_NH: Tensor) -> Tensor:
     # a backbone may be in bf16 under a head that learns in fp32
     outputs: Tensor = model.score(hidden_NH.to(model.score.weight.dtype)).float().squeeze(-1)
-    return outputs
+    return outputs.clone()  # of a spread model no view may leave a pass
 
 
 def score_rows(model: Any, rows: Sequence[EncodedSequence], *, token_budget: int = 16384) -> list[float]:

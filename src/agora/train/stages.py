@@ -21,6 +21,7 @@ from agora.core.records import Message, PreferencePair
 from agora.core.stats import wilson
 from agora.core.tables import write_json, write_jsonl
 from agora.train.batch import Group
+from agora.train.distributed import in_turn, world
 from agora.train.doctor import check_start
 from agora.train.encode import Encoded, encode_conversations, encode_pairs, preview
 from agora.train.loop import StepLog, TrainResult, num_steps, train
@@ -88,8 +89,9 @@ def train_reward(
     if found := read_stage(out, settings):
         return found
     path = model_path(model)
-    fresh = new_reward_model(path, seed=settings.train.seed, head_std=settings.head_std)
-    trainee = prepare(fresh, load_tokenizer(path), settings.lora, seed=settings.train.seed)
+    with in_turn():
+        fresh = new_reward_model(path, seed=settings.train.seed, head_std=settings.head_std)
+        trainee = prepare(fresh, load_tokenizer(path), settings.lora, seed=settings.train.seed)
     encoded = encode_pairs(trainee.tokenizer, pairs, max_tokens=settings.max_tokens)
     margins = {pair.id: pair.margin for pair in pairs if pair.margin is not None} if settings.use_margin else {}
     if settings.use_margin and not margins:
@@ -124,6 +126,11 @@ def train_ppo(
     """
     if found := read_stage(out, settings):
         return found
+    if world().size > 1:
+        raise ConfigError(
+            f"{settings.algorithm} trains in one process: sampling from a model that is spread is not built",
+            hint="start it without torchrun, with LoRA where memory is short; docs/scale.md says what is missing",
+        )
     started = time.monotonic()
     trainee = _load(model, settings)
     kept, too_long = encode_prompts(trainee.tokenizer, prompts, max_tokens=settings.max_prompt_tokens)
@@ -171,8 +178,9 @@ def train_ppo(
 
 def _load(model: str, settings: ModelSettings) -> Trainee:
     """The model of a training of a policy, ready to train."""
-    policy, tokenizer = load_policy(model, place=False)
-    return prepare(policy, tokenizer, settings.lora, seed=settings.train.seed)
+    with in_turn():
+        policy, tokenizer = load_policy(model, place=False)
+        return prepare(policy, tokenizer, settings.lora, seed=settings.train.seed)
 
 
 def _value_model(start: str | None, model: str, settings: PpoSettings) -> Any:

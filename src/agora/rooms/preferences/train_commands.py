@@ -23,6 +23,7 @@ ConfigFile = Annotated[Path | None, typer.Option(help="YAML file of settings.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as train.epochs=1.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on only if the folder exists already.")]
 Format = Annotated[str, typer.Option(help="Format of --data; see `agora preferences data --help`.")]
+_LAST_WORDS_S = 5.0  # a process that ends with an error takes the others with it
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -41,7 +42,7 @@ def sft(
     from agora.train.settings import SftSettings
 
     settings = _load(SftSettings, config, set_)
-    _run("sft", out, settings, {"data": data}, model, resume, as_json, lambda: train_sft(model, data, out, settings))
+    _run("sft", out, settings, {"data": data}, model, resume, as_json, lambda to: train_sft(model, data, to, settings))
 
 
 @app.command()
@@ -70,7 +71,7 @@ def reward(
         model,
         resume,
         as_json,
-        lambda: train_reward(model, data, out, settings, format=format, held_out=held_out),
+        lambda to: train_reward(model, data, to, settings, format=format, held_out=held_out),
     )
 
 
@@ -98,7 +99,7 @@ def dpo(
         model,
         resume,
         as_json,
-        lambda: train_dpo(model, data, out, settings, format=format),
+        lambda to: train_dpo(model, data, to, settings, format=format),
     )
 
 
@@ -134,7 +135,7 @@ def ppo(
         model,
         resume,
         as_json,
-        lambda: train_ppo(model, data, terms, out, settings, value_start=value_start),
+        lambda to: train_ppo(model, data, terms, to, settings, value_start=value_start),
         rewards=reward,
     )
 
@@ -153,9 +154,50 @@ def _run(
     model: str,
     resume: bool,
     as_json: bool,
-    work: Callable[[], StageResult],
+    work: Callable[[Path], StageResult],
     **more: Any,
 ) -> None:
+    from agora.train.distributed import from_first, join
+    from agora.train.stage import CARD
+
+    with join() as here:
+        is_done = from_first((out / CARD).is_file())
+        if not here.is_first:
+            if not is_done:
+                _help(work)
+            return
+        _own(kind, out, settings, inputs, model, resume, as_json, work, **more)
+
+
+def _help(work: Callable[[Path], StageResult]) -> None:
+    """What a process beside the first does: the same work, of which it keeps and says nothing."""
+    import os
+    import time
+    from tempfile import TemporaryDirectory
+
+    from agora.core.errors import DataError, MissingError, UsageError
+
+    os.environ["AGORA_PROGRESS"] = "0"
+    with TemporaryDirectory() as folder:
+        try:
+            work(Path(folder))
+        except (DataError, UsageError, MissingError) as error:  # all processes meet it, the first one says it
+            time.sleep(_LAST_WORDS_S)
+            raise typer.Exit(error.exit_code) from error
+
+
+def _own(
+    kind: str,
+    out: Path,
+    settings: Config,
+    inputs: dict[str, Path],
+    model: str,
+    resume: bool,
+    as_json: bool,
+    work: Callable[[Path], StageResult],
+    **more: Any,
+) -> None:
+    """What the first or only process does: it owns the run folder and says what came out."""
     from agora.core.errors import MissingError
     from agora.core.runs import RunDir
 
@@ -168,7 +210,7 @@ def _run(
     # The model's weights and the data are what they are; settings decide the rest.
     config = {"model": model, **resolved, **more}
     with RunDir.open(out, command=command, config=config, seed=resolved["train"]["seed"], inputs=inputs) as run:
-        result = work()
+        result = work(out)
         for name, value in result.metrics.items():
             run.metric(name, value)
     if as_json:
