@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -130,12 +130,14 @@ def _converse(process: subprocess.Popen[bytes], job: bytes, deadline: float) -> 
         process.stdin.write(job)
         process.stdin.close()
     reply = b""
-    while len(reply) < _MAX_REPLY:
-        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-        piece = os.read(process.stdout.fileno(), 4096) if ready else b""
-        if not piece:
-            break
-        reply += piece
+    with selectors.DefaultSelector() as selector:  # select() itself refuses descriptors above 1,023
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while len(reply) < _MAX_REPLY:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            piece = os.read(process.stdout.fileno(), 4096) if ready else b""
+            if not piece:
+                break
+            reply += piece
     return reply
 
 
