@@ -69,9 +69,10 @@ def _read(rows: list[dict[str, Any]], name: str, folder: Path) -> None:
     readers: list[tuple[Any, Callable[..., Iterator[Any]]]] = [(PreferencePair, read_pairs), (PromptItem, read_prompts)]
     for record, read in readers:
         found: list[Any] = []
-        try:
-            for item in read(folder / "rows.jsonl", format=name, rejects=Rejects(folder / "rejects.jsonl")):
-                found.append(item)
-        except AgoraError as error:
-            assert "\n" not in str(error)
+        with Rejects(folder / "rejects.jsonl") as rejects:
+            try:
+                for item in read(folder / "rows.jsonl", format=name, rejects=rejects):
+                    found.append(item)
+            except AgoraError as error:
+                assert "\n" not in str(error)
         assert [from_row(record, loads(dumps(to_row(item)))) for item in found] == found
