@@ -21,6 +21,7 @@ from agora.train.loop import train
 from agora.train.lora import LoraSettings
 from agora.train.models import Trainee, prepare, save_model
 from agora.train.objectives import DPO, SFT, RewardLoss, reference_logprobs
+from agora.train.settings import ModelSettings
 from tests.train import naive
 from tests.train.conftest import tiny_llama
 from tests.train.letters import letters_tokenizer, value_model
@@ -40,10 +41,10 @@ def groups_of(kind: str) -> list[Any]:
     return pairs
 
 
-def start(kind: str, lora: LoraSettings | None = None, **more: Any) -> Trainee:
+def start(kind: str, lora: LoraSettings | None = None, config: TrainConfig = CONFIG, **more: Any) -> Trainee:
     """A model of its kind, ready to train here."""
     model = value_model() if kind == "reward" else tiny_llama(**more)
-    return prepare(model, letters_tokenizer(), lora, seed=0)
+    return prepare(model, letters_tokenizer(), ModelSettings(train=config, lora=lora))
 
 
 def run(kind: str, trainee: Trainee, config: TrainConfig = CONFIG, **more: Any) -> list[dict[str, Any]]:
@@ -68,6 +69,9 @@ def case(name: str, out: Path) -> Any:
 
         logprobs._KEEP_LOGITS, logprobs._CHUNK_ELEMENTS = 97, 970
         return run("sft", start("sft"))
+    if name == "bf16":
+        config = CONFIG.model_copy(update={"bf16": True})
+        return run("reward", start("reward", config=config), config)
     if name == "one group a step":
         return run("dpo", start("dpo"), CONFIG.model_copy(update={"batch_size": 1, "epochs": 0.3}))
     if name in ("lora", "lora in bf16"):

@@ -27,6 +27,7 @@ from tests.train.spread_job import groups_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SAME = ("sft", "reward", "dpo", "untied, recomputed, few tokens", "chunked head", "one group a step", "lora", "saved")
+ROUNDED = {"bf16": 2e-2, "lora in bf16": 2e-2}  # bf16 rounds in other places when weights are gathered in it
 
 
 def torchrun(*arguments: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
@@ -52,14 +53,14 @@ def test_two_processes_have_the_losses_and_leave_the_files_of_one(tmp_path: Path
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
-    done = torchrun("tests.train.spread_job", str(two), *SAME)
+    done = torchrun("tests.train.spread_job", str(two), *SAME, *ROUNDED)
     assert done.returncode == 0, done.stderr[-3000:]
-    alone = [sys.executable, "-m", "tests.train.spread_job", str(one), *SAME]
+    alone = [sys.executable, "-m", "tests.train.spread_job", str(one), *SAME, *ROUNDED]
     subprocess.run(alone, cwd=ROOT, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True)
-    for name in SAME:
+    for name in (*SAME, *ROUNDED):
         logs = [json.loads((folder / f"{name}.json").read_text()) for folder in (one, two)]
         for key in ("loss", "grad_norm"):
-            assert relative_gap(*logs, key) < 1e-5, (name, key)
+            assert relative_gap(*logs, key) < ROUNDED.get(name, 1e-5), (name, key)
         assert logs[0][0].keys() == logs[1][0].keys()
     for file in (
         "saved/saved/model.safetensors",

@@ -174,3 +174,16 @@ def test_one_group_that_does_not_fit_is_said() -> None:
 
     with pytest.raises(AgoraError, match=r"one group of \d+ tokens does not fit into memory"):
         train(tiny_llama(), sft_groups(), Full(), CONFIG)
+
+
+def test_dpo_in_bf16_starts_where_its_reference_is() -> None:
+    model, groups = tiny_llama(), naive.random_pairs(np.random.default_rng(0), 13, longest=12)
+    config = CONFIG.model_copy(update={"bf16": True, "batch_size": 13})
+    gaps = [
+        abs(
+            train(tiny_llama(), groups, DPO(reference_logprobs(model, groups, bf16=bf16)), config).log[0]["loss"]
+            - np.log(2)
+        )
+        for bf16 in (True, False)
+    ]
+    assert gaps[0] < 2e-4 < gaps[1]

@@ -181,18 +181,25 @@ def one_pass(compute: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[
     return run
 
 
-def spread(model: Any) -> Any:
+def spread(model: Any, *, bf16: bool = False) -> Any:
     """Give each process its share of a model that all hold whole, on its device; the model is changed in place.
 
     The blocks of the decoder are gathered one at a time, what is around them (embeddings, last norm, head) for a whole
     pass.
-    """
-    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    mesh = _mesh()
+    Args:
+        model: whole, in every process.
+        bf16: gather in bf16, which is half of what is sent and held; shares, gradients and optimizer stay fp32. (Under
+            autocast alone a copy of all weights in bf16 would stay on every device until the backward pass.)
+    """
+    import torch
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+
+    low = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    given: dict[str, Any] = {"mesh": _mesh(), "mp_policy": low if bf16 else MixedPrecisionPolicy()}
     for block in _blocks(model):
-        fully_shard(block, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+        fully_shard(block, **given)
+    fully_shard(model, **given)
     setattr(model, _ENTRY, types.MethodType(lambda _, compute: compute(), model))
     register_fsdp_forward_method(model, _ENTRY)
     return model

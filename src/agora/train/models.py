@@ -9,7 +9,8 @@ from typing import Any
 from agora.core.errors import ConfigError, MissingError, UsageError
 from agora.engines.registry import microcosm_folder, parse_uri
 from agora.train.distributed import is_spread, spread, whole_weights, world
-from agora.train.lora import Adapters, LoraSettings, add_adapters
+from agora.train.lora import Adapters, add_adapters
+from agora.train.settings import ModelSettings
 
 
 def model_path(uri: str) -> str:
@@ -57,17 +58,16 @@ class Trainee:
     adapters: Adapters | None = None
 
 
-def prepare(model: Any, tokenizer: Any, lora: LoraSettings | None, *, seed: int) -> Trainee:
+def prepare(model: Any, tokenizer: Any, settings: ModelSettings) -> Trainee:
     """Make a loaded model ready to train: adapters where they are asked for, weights where they are computed with.
 
     Args:
         model: changed and moved in place.
         tokenizer: kept beside it.
-        lora: what to add; None trains the model's own weights.
-        seed: of the adapters' first values.
+        settings: of the training.
     """
-    adapters = add_adapters(model, lora, seed=seed) if lora is not None else None
-    placed = spread(model) if world().size > 1 else model.to(pick_device())
+    adapters = add_adapters(model, settings.lora, seed=settings.train.seed) if settings.lora is not None else None
+    placed = spread(model, bf16=settings.train.bf16) if world().size > 1 else model.to(pick_device())
     return Trainee(placed, tokenizer, adapters)
 
 

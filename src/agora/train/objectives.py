@@ -233,8 +233,16 @@ def reference_key(group: Group, side: int) -> str:
     return f"{group[0].id}/{side}"
 
 
-def reference_logprobs(model: Any, groups: Sequence[Group], *, token_budget: int = 16384) -> dict[str, float]:
+def reference_logprobs(
+    model: Any, groups: Sequence[Group], *, token_budget: int = 16384, bf16: bool = False
+) -> dict[str, float]:
     """Reference log-probabilities of every pair, computed once before training and batched by length.
+
+    Args:
+        model: the reference.
+        groups: (chosen, rejected) rows.
+        token_budget: padded tokens of a micro-batch.
+        bf16: compute as a training with this setting does, so that the ratio to the reference starts at 1.
 
     Returns:
         Summed log-probability (nats) by :func:`reference_key`.
@@ -246,7 +254,7 @@ def reference_logprobs(model: Any, groups: Sequence[Group], *, token_budget: int
     model.eval()
     device = next(model.parameters()).device
     share = can_share_prompts(model)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
         for own, batch, _ in shared_micro_batches(groups, token_budget, share_prompts=share, device=device):
             sums = sum_by_sequence(batch, target_logprobs(model, batch).double()).tolist()
             keys = [reference_key(group, side) for group in own for side in range(len(group))]

@@ -58,7 +58,8 @@ def train_dpo(model: str, pairs: Sequence[PreferencePair], out: Path, settings: 
     notes = check_start(trainee.model, encoded.groups)
     if settings.beta is not None and (note := beta_warning(settings.loss, settings.beta)):
         notes.append(note)
-    reference = reference_logprobs(trainee.model, encoded.groups) if form.needs_reference else {}
+    bf16 = settings.train.bf16
+    reference = reference_logprobs(trainee.model, encoded.groups, bf16=bf16) if form.needs_reference else {}
     objective = DPO(
         reference,
         loss=settings.loss,
@@ -91,7 +92,7 @@ def train_reward(
     path = model_path(model)
     with in_turn():
         fresh = new_reward_model(path, seed=settings.train.seed, head_std=settings.head_std)
-        trainee = prepare(fresh, load_tokenizer(path), settings.lora, seed=settings.train.seed)
+        trainee = prepare(fresh, load_tokenizer(path), settings)
     encoded = encode_pairs(trainee.tokenizer, pairs, max_tokens=settings.max_tokens)
     margins = {pair.id: pair.margin for pair in pairs if pair.margin is not None} if settings.use_margin else {}
     if settings.use_margin and not margins:
@@ -180,16 +181,16 @@ def _load(model: str, settings: ModelSettings) -> Trainee:
     """The model of a training of a policy, ready to train."""
     with in_turn():
         policy, tokenizer = load_policy(model, place=False)
-        return prepare(policy, tokenizer, settings.lora, seed=settings.train.seed)
+        return prepare(policy, tokenizer, settings)
 
 
 def _value_model(start: str | None, model: str, settings: PpoSettings) -> Any:
     """From a reward model, or from the policy's start with a fresh head."""
     from agora.train.reward_model import load_reward_model, new_reward_model
 
-    seed = settings.train.seed
-    found = new_reward_model(model_path(model), seed=seed) if start is None else load_reward_model(start)[0]
-    return prepare(found, None, settings.lora, seed=seed + 1).model
+    if start is not None:
+        return prepare(load_reward_model(start)[0], None, settings).model
+    return prepare(new_reward_model(model_path(model), seed=settings.train.seed), None, settings).model
 
 
 def _fit(
