@@ -171,7 +171,7 @@ class ToyWorkshop(Workshop):
         return lambda conversations: [true_reward(answer_text(talk)) for talk in conversations]
 
 
-def write_files(folder: Path, *, demonstrations: int = 600, pairs: int = 200, prompts: int = 64) -> dict[str, str]:
+def write_files(folder: Path, *, demonstrations: int = 192, pairs: int = 96, prompts: int = 32) -> dict[str, str]:
     """The base model and all files of the task.
 
     Returns:
@@ -197,8 +197,9 @@ def recipe_values(files: dict[str, str], **more: Any) -> dict[str, Any]:
             "model": files["base"],
             "start": {
                 "data": {"kind": "files", "source": {"path": files["sft"]}},
-                "settings": {"train": {"learning_rate": 3e-3, "epochs": 2, "batch_size": 64}, "max_tokens": 32},
+                "settings": {"train": {"learning_rate": 3e-3, "epochs": 3, "batch_size": 64}, "max_tokens": 32},
             },
+            "evaluate": {"tests": ["toy"], "limit": 24},
             "measure": {
                 "prompts": {"kind": "files", "sources": [{"path": files["held"]}]},
                 "rows": 24,

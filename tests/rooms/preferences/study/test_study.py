@@ -66,6 +66,7 @@ def test_deleting_one_checkpoint_recomputes_it_and_its_descendants_alone(copied:
     assert sorted(did.done) == sorted([f"DPO ({name})", f"answers of {name}", f"tests of {name}"])
 
 
+@pytest.mark.slow
 def test_deleting_the_start_model_recomputes_everything_that_grew_from_it(copied: Path, files: dict[str, str]) -> None:
     (folder,) = stage_folders(copied, "sft")
     shutil.rmtree(folder)
@@ -118,6 +119,7 @@ def test_seconds_and_tokens_of_the_stages_sum_to_the_whole(finished: tuple[Path,
     assert trained == sum(row["tokens"] for row in logs)
 
 
+@pytest.mark.slow
 def test_only_one_value_runs_it_and_its_baseline_and_the_rest_follows_later(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
@@ -128,18 +130,20 @@ def test_only_one_value_runs_it_and_its_baseline_and_the_rest_follows_later(
     assert len(whole.studies[0].arms) == 3 and did.kinds == {"DPO": 1, "answers": 1, "tests": 1, "pairs": 1}
 
 
+@pytest.mark.slow
 def test_arms_get_as_many_pairs_as_the_smallest_and_the_same_prompts(tmp_path: Path, files: dict[str, str]) -> None:
     values = recipe_values(files, seeds=[0])
     values["fixed"]["match_rows"] = "min"
-    values["studies"]["labels"]["values"] = {"few": {"sources": [{"path": files["noisy"], "rows": 120}]}}
+    values["studies"]["labels"]["values"] = {"few": {"sources": [{"path": files["noisy"], "rows": 60}]}}
     report, _ = run(tmp_path / "run", values)
-    assert [row.rows for arm in report.studies[0].arms for row in arm.seeds] == [120, 120]
+    assert [row.rows for arm in report.studies[0].arms for row in arm.seeds] == [60, 60]
 
 
+@pytest.mark.slow
 def test_updates_are_matched_to_the_baseline(tmp_path: Path, files: dict[str, str]) -> None:
     values = recipe_values(files, seeds=[0])
     values["fixed"]["match"] = "updates"
-    values["studies"]["labels"]["values"] = {"few": {"sources": [{"path": files["noisy"], "rows": 100}]}}
+    values["studies"]["labels"]["values"] = {"few": {"sources": [{"path": files["noisy"], "rows": 60}]}}
     report, _ = run(tmp_path / "run", values)
     base, few = (arm.seeds[0].budgets["policy"] for arm in report.studies[0].arms)
-    assert base.updates == few.updates == 7 and few.epochs == pytest.approx(7 / 4)
+    assert base.updates == few.updates == 3 and few.epochs == pytest.approx(3 / 2)
