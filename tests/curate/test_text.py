@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agora.curate.text import normalize, repeated_share, shingles
+from agora.curate.text import normalize, repeated_share, shingles, words
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,8 @@ def test_repeated_share_counts_word_runs() -> None:
     assert repeated_share("one two three") == 0.0
     assert repeated_share(" ".join(map(str, range(50)))) == 0.0
     assert repeated_share("go on " * 20, n=2) == pytest.approx(1 - 2 / 39)
+
+
+@given(st.text() | st.text(st.characters(max_codepoint=127)))
+def test_words_are_runs_of_word_characters_in_lower_case(text: str) -> None:
+    assert words(text) == re.findall(r"\w+", text.lower())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 SHINGLE_CHARS = 5
 _LONG_CHARS = 64
+_WORD = re.compile(r"\w+")
+_ASCII_WORDS = bytes(ord(chr(b).lower()) if _WORD.match(chr(b)) else ord(" ") for b in range(128)) + bytes(128)
 
 
 def normalize(text: str) -> str:
@@ -28,6 +31,13 @@ def shingles(text: str, n: int = SHINGLE_CHARS) -> list[str]:
     # overlapping windows over one buffer: 2.5 times as fast as slicing
     windows: list[str] = np.ndarray((len(text) - n + 1,), f"<U{n}", codes, 0, (4,)).tolist()
     return windows
+
+
+def words(text: str) -> list[str]:
+    """The words of a text: runs of ``\\w``, lower case."""
+    if text.isascii():  # three times as fast
+        return text.encode().translate(_ASCII_WORDS).decode().split()
+    return _WORD.findall(text.lower())
 
 
 def repeated_share(text: str, n: int = 10) -> float:

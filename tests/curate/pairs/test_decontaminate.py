@@ -10,15 +10,16 @@ import pytest
 
 from agora.core.errors import ConfigError, DataError
 from agora.core.records import Message, PreferencePair
-from agora.curate.pairs.decontaminate import TestTexts, decontaminate
+from agora.curate.contamination import NgramIndex
+from agora.curate.pairs.decontaminate import decontaminate
 
 from .rows import pair, write_lines
 
 QUESTION = "A train leaves the station at noon and travels ninety miles before it stops."
 
 
-def asked(*texts: str, n: int = 8) -> TestTexts:
-    found = TestTexts(n)
+def asked(*texts: str, n: int = 8) -> NgramIndex:
+    found = NgramIndex(n)
     for i, text in enumerate(texts):
         found.add(text, f"test:{i}")
     return found
@@ -51,13 +52,13 @@ def test_shorter_runs_find_more() -> None:
     near = pair(prompt="A train leaves the station at noon, then stops.")
     assert decontaminate([near], asked(QUESTION, n=6)).pairs == []
     with pytest.raises(ConfigError, match="at least 2"):
-        TestTexts(1)
+        NgramIndex(1)
 
 
 def test_tests_are_read_from_tables_by_their_prompt_column(tmp_path: Path) -> None:
     chat = [{"role": "system", "content": "s"}, {"role": "user", "content": QUESTION}]
     for name, row in {"a": {"question": QUESTION}, "b": {"messages": chat}, "c": {"id": 1, "input": QUESTION}}.items():
-        tests = TestTexts()
+        tests = NgramIndex(8)
         tests.add_file(write_lines(tmp_path / f"{name}.jsonl", [row]))
         hit = tests.meet(QUESTION)
         assert hit is not None and hit.test == f"{name}:1" and tests.num_texts == 1
@@ -65,14 +66,14 @@ def test_tests_are_read_from_tables_by_their_prompt_column(tmp_path: Path) -> No
 
 def test_a_table_without_prompts_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the columns are 'label'"):
-        TestTexts().add_file(write_lines(tmp_path / "a.jsonl", [{"label": 1}]))
+        NgramIndex(8).add_file(write_lines(tmp_path / "a.jsonl", [{"label": 1}]))
 
 
 def test_published_paraphrases_show_what_runs_of_words_find(shared_dir: Path) -> None:
     """Word 8-grams find the copies and miss most rephrasings: the report must not promise more."""
     packed = (shared_dir / "data/magpie/decon_gsm8k_rephrase.jsonl.gz").read_bytes()
     rows = [json.loads(line) for line in gzip.decompress(packed).splitlines()]
-    tests = TestTexts()
+    tests = NgramIndex(8)
     for row in rows:
         tests.add(row["original"], f"gsm8k:{row['i']}")
     copies = [pair(prompt=row["original"], id=str(row["i"])) for row in rows]

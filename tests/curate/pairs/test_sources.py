@@ -15,7 +15,7 @@ import pytest
 
 from agora.core.errors import DataError, MissingError, UsageError
 from agora.curate.pairs import read_pairs
-from agora.curate.pairs.sources import open_source, source_name
+from agora.curate.sources import open_source, source_name
 
 from .rows import CHOSEN_CHAT, REJECTED_CHAT, A, B, Q, read_all, write_lines
 

@@ -1,7 +1,6 @@
 """Preference data: read in any known format, made into pairs by a recorded rule, mixed, split, described, exported."""
 
 from agora.curate.pairs.card import DataCard, data_card
-from agora.curate.pairs.decontaminate import TestTexts
 from agora.curate.pairs.export import ExportReport, export_pairs
 from agora.curate.pairs.formats import PAIR_FORMATS
 from agora.curate.pairs.layouts import EXPORTS
@@ -28,7 +27,6 @@ __all__ = [
     "ReadTally",
     "Response",
     "Split",
-    "TestTexts",
     "UnpairedExample",
     "data_card",
     "drop_long",

@@ -13,7 +13,7 @@ from agora.core.records import JsonMap
 from agora.core.tables import Rejects
 from agora.curate.pairs.base import PairFormat
 from agora.curate.pairs.formats import PAIR_FORMATS, format_named
-from agora.curate.pairs.sources import open_source
+from agora.curate.sources import open_source
 
 _ROWS_LOOKED_AT = 50
 

@@ -16,13 +16,14 @@ from agora.core.errors import ConfigError, DataError
 from agora.core.jsonl import Rejects
 from agora.core.progress import progress
 from agora.core.records import JsonMap, PreferencePair
-from agora.curate.pairs.decontaminate import Hit, TestTexts, decontaminate
+from agora.curate.contamination import NgramIndex
+from agora.curate.pairs.decontaminate import Hit, decontaminate
 from agora.curate.pairs.formats import PAIR_FORMATS
 from agora.curate.pairs.lengths import LengthLimit, drop_long
 from agora.curate.pairs.read import ReadTally, read_pairs
 from agora.curate.pairs.repeats import find_repeats
 from agora.curate.pairs.rules import PairRule, parse_rule
-from agora.curate.pairs.sources import HUB, source_name
+from agora.curate.sources import HUB, source_name
 
 
 class MixSource(Config):
@@ -149,7 +150,7 @@ def mix(
     *,
     cap: int | None = None,
     limit: LengthLimit | None = None,
-    tests: TestTexts | None = None,
+    tests: NgramIndex | None = None,
     opposite: Literal["keep", "drop"] = "keep",
     folder: Path | None = None,
     rejects: Rejects | None = None,
@@ -220,7 +221,7 @@ def _read(source: MixSource, folder: Path | None, rejects: Rejects | None) -> tu
     return pairs, tally
 
 
-def _filtered(loaded: _Loaded, limit: LengthLimit | None, tests: TestTexts | None) -> _Loaded:
+def _filtered(loaded: _Loaded, limit: LengthLimit | None, tests: NgramIndex | None) -> _Loaded:
     """Without other origins, what is too long, and what a test asks."""
     source, pairs, left_out, hits = loaded.source, loaded.pairs, Counter(loaded.left_out), loaded.hits
     if source.only or source.exclude:

@@ -13,9 +13,10 @@ from agora.core.config import Config, load_config
 from agora.core.errors import DataError, UsageError
 from agora.core.jsonl import Rejects, write_json
 from agora.core.records import JsonMap
+from agora.curate.contamination import NgramIndex
 from agora.curate.pairs.card import DataCard, data_card
 from agora.curate.pairs.card_report import card_report
-from agora.curate.pairs.decontaminate import TestTexts
+from agora.curate.pairs.decontaminate import NGRAM_WORDS
 from agora.curate.pairs.export import ExportReport, check_export, export_pairs
 from agora.curate.pairs.lengths import LengthLimit
 from agora.curate.pairs.mix import MixRecipe, MixResult, MixSource, mix
@@ -177,10 +178,10 @@ def _named(files: list[Path]) -> list[tuple[Path, str]]:
     return [(f, n if names.count(n) == 1 else str(f)) for f, n in zip(files, names, strict=True)]
 
 
-def _tests(settings: PrepareSettings) -> TestTexts | None:
+def _tests(settings: PrepareSettings) -> NgramIndex | None:
     if not settings.tests:
         return None
-    texts = TestTexts()
+    texts = NgramIndex(NGRAM_WORDS)
     for test in settings.tests:
         texts.add_file(Path(test))
     return texts

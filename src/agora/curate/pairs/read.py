@@ -20,8 +20,8 @@ from agora.curate.pairs.detect import Chosen, choose_format
 from agora.curate.pairs.make import Place, Settings, content_id, group_of, pair_of, pairs_of, prompt_item, settled
 from agora.curate.pairs.records import RankedGroup, UnpairedExample
 from agora.curate.pairs.rules import PairRule
-from agora.curate.pairs.sources import open_source, source_name
 from agora.curate.pairs.turns import Turns, plain
+from agora.curate.sources import open_source, source_name
 
 FIRST_ROWS = 1000
 MAX_DROPPED = 0.2
@@ -77,7 +77,7 @@ def read_pairs(
 
     Args:
         path: JSON Lines, JSON or Parquet (plain, .gz, .zst), a folder of `datasets`, or ``hub:OWNER/NAME``; see
-            :func:`agora.curate.pairs.sources.open_source`.
+            :func:`agora.curate.sources.open_source`.
         format: a name in ``PAIR_FORMATS``, ``openrlhf:prompt=..,chosen=..,rejected=..``, or ``auto``.
         rule: how pairs are made of ranked answers, and what becomes of ties; None is the format's own.
         rejects: takes each row that gives no pair, as ``file:line``, reason and row; without it a faulty row is an

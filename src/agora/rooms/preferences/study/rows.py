@@ -26,7 +26,7 @@ from agora.rooms.preferences.study.microcosm_data import prompts as microcosm_pr
 from agora.rooms.preferences.study.work import MODEL, ROWS, Job, Outcome, model_of
 
 if TYPE_CHECKING:
-    from agora.curate.pairs.decontaminate import TestTexts
+    from agora.curate.contamination import NgramIndex
     from agora.rooms.preferences.suite.protocol import Test
 
 OpenTests = Callable[[EvaluateBlock], "Sequence[Test]"]
@@ -140,10 +140,11 @@ def _file_prompts(job: Job, open_tests: OpenTests) -> tuple[list[PromptItem], in
     return kept, asked
 
 
-def _test_texts(job: Job, open_tests: OpenTests) -> TestTexts:
-    from agora.curate.pairs.decontaminate import TestTexts
+def _test_texts(job: Job, open_tests: OpenTests) -> NgramIndex:
+    from agora.curate.contamination import NgramIndex
+    from agora.curate.pairs.decontaminate import NGRAM_WORDS
 
-    texts = TestTexts()
+    texts = NgramIndex(NGRAM_WORDS)
     evaluate = EvaluateBlock(**job.config[AGAINST])
     for test in open_tests(evaluate):
         for item in test.items(limit=evaluate.limit, seed=evaluate.seed):
