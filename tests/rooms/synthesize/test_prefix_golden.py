@@ -1,6 +1,7 @@
-"""The 41 chat templates that ship with trl 1.16.0, against prefixes derived by hand (acceptance check A).
+"""The 77 chat templates of trl 1.16.0 (41) and axolotl 0.19.0 (36), against their golden prefixes (acceptance check A).
 
-The other 36 rows of the file are of templates that no package on this list ships, so they are not checked.
+Neither package is imported. axolotl is no dependency; it installs without its requirements for this test alone:
+``pip install --no-deps axolotl==0.19.0``.
 """
 
 from __future__ import annotations
@@ -17,24 +18,41 @@ import pytest
 from agora.rooms.synthesize import PrefixTemplate, derive_prefix
 
 
+def folder_of(package: str, inside: str) -> Path:
+    """Where an installed package keeps its templates; it is not imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"{package} is not installed (pip install {INSTALL[package]})")
+    return Path(spec.origin).parent / inside
+
+
+INSTALL = {"trl": "trl==1.16.0", "axolotl": "--no-deps axolotl==0.19.0"}
+
+
+def rows_of(shared_dir: Path, source: str) -> list[dict[str, Any]]:
+    rows = json.loads((shared_dir / "data/magpie/prequery_golden.json").read_text(encoding="utf-8"))
+    return [row for row in rows if row["source"].startswith(source)]
+
+
 @pytest.fixture(scope="module")
 def templates() -> Path:
-    spec = importlib.util.find_spec("trl")
-    if spec is None or spec.origin is None:
-        pytest.skip("trl is not installed (pip install trl==1.16.0)")
-    return Path(spec.origin).parent / "chat_templates"
+    return folder_of("trl", "chat_templates")
 
 
 @pytest.fixture(scope="module")
 def golden(shared_dir: Path) -> list[dict[str, Any]]:
-    rows = json.loads((shared_dir / "data/magpie/prequery_golden.json").read_text(encoding="utf-8"))
-    return [row for row in rows if row["source"].startswith("trl==1.16.0")]
+    return rows_of(shared_dir, "trl==1.16.0")
+
+
+@pytest.fixture(scope="module")
+def axolotl_templates() -> Path:
+    return folder_of("axolotl", "utils/chat_templates/templates")
 
 
 def derive(folder: Path, row: dict[str, Any], mode: str = "template") -> PrefixTemplate:
     text = (folder / row["source"].rsplit("/", 1)[-1]).read_text(encoding="utf-8")
     if sha256(text.encode()).hexdigest() != row["template_sha256"]:
-        pytest.skip("another version of trl is installed (pip install trl==1.16.0)")
+        pytest.skip("another version of the package is installed")
     return _derive(text, row["bos_token"], row["eos_token"], row["clock"], mode)
 
 
@@ -52,12 +70,11 @@ def same(row: dict[str, Any], field: str, value: str | None) -> bool:
     return hashed and row.get(field, value) == value and value.endswith(row.get(f"{field}_tail", ""))
 
 
-def test_every_trl_template_gives_the_golden_prefix_byte_for_byte(
-    templates: Path, golden: list[dict[str, Any]]
-) -> None:
-    wrong = []
+def differences(folder: Path, golden: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Every field in which a derived prefix is not the golden one."""
+    wrong: list[tuple[Any, ...]] = []
     for row in golden:
-        derived = derive(templates, row)
+        derived = derive(folder, row)
         texts = {
             "prefix": derived.prefix,
             "post_query": derived.post_query,
@@ -70,8 +87,30 @@ def test_every_trl_template_gives_the_golden_prefix_byte_for_byte(
             "later_user_turn_lead_in": derived.later_user_turn_lead_in,
         }
         wrong += [(row["source"], field, value) for field, value in facts.items() if row[field] != value]
+    return wrong
+
+
+def test_every_trl_template_gives_the_golden_prefix_byte_for_byte(
+    templates: Path, golden: list[dict[str, Any]]
+) -> None:
     assert len(golden) == 41
-    assert wrong == []
+    assert differences(templates, golden) == []
+
+
+def test_every_axolotl_template_gives_the_golden_prefix_byte_for_byte(
+    axolotl_templates: Path, shared_dir: Path
+) -> None:
+    rows = rows_of(shared_dir, "axolotl-ai-cloud/axolotl")
+    assert len(rows) == 36
+    assert differences(axolotl_templates, rows) == []
+
+
+def test_of_all_golden_templates_13_change_earlier_turns_when_one_is_added(
+    templates: Path, axolotl_templates: Path, golden: list[dict[str, Any]], shared_dir: Path
+) -> None:
+    others = rows_of(shared_dir, "axolotl-ai-cloud/axolotl")
+    derived = [derive(templates, row) for row in golden] + [derive(axolotl_templates, row) for row in others]
+    assert sum(not one.prefix_preserving for one in derived) == 13
 
 
 def test_templates_of_vision_models_get_their_content_as_parts(templates: Path, golden: list[dict[str, Any]]) -> None:

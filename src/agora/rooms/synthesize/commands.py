@@ -10,7 +10,8 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Draw instruction data out of an aligned model.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Model = Annotated[str, typer.Option(help="Engine URI: microcosm:chat, hf:NAME-OR-PATH, http://HOST:PORT/v1#NAME.")]
+MODEL_HELP = "Engine URI: microcosm:chat, hf:NAME-OR-PATH, http://HOST:PORT/v1#NAME."
+Model = Annotated[str, typer.Option(help=MODEL_HELP)]
 Mode = Annotated[str, typer.Option(help="template, bare, system:TEXT or custom:STRING.")]
 ChatTemplateFile = Annotated[
     Path | None, typer.Option(help="Jinja file used in place of the tokenizer's own template.")
@@ -56,33 +57,53 @@ def prefix(
 
 @app.command("run")
 def run(
-    model: Model,
-    n: Annotated[int, typer.Option("--n", min=1, help="Instructions to draw.")],
     out: Annotated[Path, typer.Option(help="Run folder, made or resumed.")],
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
-    temperature: Annotated[float, typer.Option(help="Above 0.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="In (0, 1].")] = 1.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest instruction, in tokens.")] = 2048,
-    mode: Mode = "template",
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="Instructions to draw; scales a schedule.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, such as draw.no_markdown=true.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Above 0; one slice in place of a schedule.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="In (0, 1]; one slice in place of a schedule.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest instruction, in tokens.")] = None,
+    mode: Annotated[str | None, typer.Option(help="template, bare, system:TEXT or custom:STRING.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Tokenizer of a model that is served elsewhere.")] = None,
     chat_template: ChatTemplateFile = None,
+    domain: Annotated[
+        list[str] | None, typer.Option(help="Task category to draw, such as math=2, or all; may be given again.")
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="Language to draw in, by its English name.")] = None,
     no_markdown: Annotated[bool, typer.Option("--no-markdown", help="Forbid a first token of only # * - `.")] = False,
+    answers: Annotated[bool, typer.Option("--answers/--no-answers", help="Answer what was kept.")] = True,
+    probe: Annotated[bool, typer.Option("--probe/--no-probe", help="See that raw prefixes reach the model.")] = True,
     json: Json = False,
 ) -> None:
-    """Draw instructions; the same command on the same folder resumes."""
-    from agora.rooms.synthesize.folder import draw_into
-    from agora.rooms.synthesize.types import DrawSettings, Slice
+    """Draw instructions and answer them; the same command on the same folder resumes."""
+    from agora.rooms.synthesize.options import run_config
+    from agora.rooms.synthesize.run import synthesize as draw_and_answer
 
-    report = draw_into(
-        out,
-        model,
-        [Slice("all", n, temperature, top_p)],
-        mode=mode,
-        tokenizer=tokenizer,
+    settings = run_config(
+        config,
+        set_ or [],
+        {"model": model, "seed": seed, "mode": mode, "tokenizer": tokenizer, "max_tokens": max_tokens},
+        n=n,
+        temperature=temperature,
+        top_p=top_p,
         chat_template=chat_template,
-        settings=DrawSettings(seed=seed, max_tokens=max_tokens, no_markdown=no_markdown),
+        domains=domain or [],
+        language=language,
+        no_markdown=no_markdown,
+        answers=answers,
+        probe=probe,
     )
-    _print_report(report, json)
+    report = draw_and_answer(out, settings)
+    if json:
+        _print_json(report.as_json())
+        return
+    _print_report(report.instructions, False)
+    if report.answers is not None:
+        _print_report(report.answers, False)
+    typer.echo(f"report: {report.report}")
 
 
 @app.command("answer")

@@ -74,6 +74,13 @@ def sample_id(run_id: str, slice_name: str, index: int) -> str:
     return blake2b(f"{run_id}\0{index}\0{slice_name}".encode(), digest_size=8).hexdigest()
 
 
+def system_key(run_seed: int, one: Slice, index: int) -> str:
+    """The key of the system prompt of one sample, drawn by weight where its slice mixes several."""
+    if not one.systems:
+        return one.system
+    return one.key_at(sample_seed(run_seed, f"system\0{one.name}", index) / 2**53)
+
+
 def _check(engine: Engine, templates: Mapping[str, PrefixTemplate], schedule: Sequence[Slice]) -> None:
     if "complete" not in engine.capabilities:
         raise CapabilityError(
@@ -85,9 +92,10 @@ def _check(engine: Engine, templates: Mapping[str, PrefixTemplate], schedule: Se
     if len(set(names)) < len(names):
         raise ConfigError(f"slice names must be unique, got {', '.join(names)}", where="schedule")
     for one in schedule:
-        if one.system not in templates:
-            known = ", ".join(repr(key) for key in templates)
-            raise ConfigError(f"no prefix for system key {one.system!r} (known: {known})", where=f"slice {one.name!r}")
+        for key in one.keys:
+            if key not in templates:
+                known = ", ".join(repr(name) for name in templates)
+                raise ConfigError(f"no prefix for system key {key!r} (known: {known})", where=f"slice {one.name!r}")
 
 
 @dataclass
@@ -189,8 +197,8 @@ class _Stream:
                 yield self._request(id, one, index)
 
     def _request(self, id: str, one: Slice, index: int) -> CompleteRequest:
-        settings, template = self._draw.settings, self._draw.templates[one.system]
-        prompt = self._prompts[one.system]
+        settings, key = self._draw.settings, self._key(one, index)
+        template, prompt = self._draw.templates[key], self._prompts[key]
         sampling = Sampling(
             temperature=one.temperature,
             top_p=one.top_p,
@@ -221,19 +229,23 @@ class _Stream:
                 hint="finished samples are kept; run the same command again once the engine works",
             )
 
+    def _key(self, one: Slice, index: int) -> str:
+        return system_key(self._draw.settings.seed, one, index)
+
     @property
     def _total(self) -> int:
         return sum(one.count for one in self._draw.schedule)
 
     def _sample(self, generation: Generation, one: Slice, index: int) -> Sample:
         draw, settings = self._draw, self._draw.settings
-        template = draw.templates[one.system]
+        key = self._key(one, index)
+        template = draw.templates[key]
         raw = clean_text(generation.text)
         cleaned = clean_instruction(
-            raw, max_chars=settings.max_chars, cut_at_answer=settings.cut_at_answer, debris=self._debris[one.system]
+            raw, max_chars=settings.max_chars, cut_at_answer=settings.cut_at_answer, debris=self._debris[key]
         )
         finish = "empty" if not cleaned.text and generation.finish_reason != "error" else generation.finish_reason
-        reason = _reason(finish, cleaned)
+        reason = _reason(finish, cleaned, settings.ignore_flags)
         return Sample(
             id=generation.id,
             run_id=draw.run_id,
@@ -244,17 +256,18 @@ class _Stream:
             raw_text=raw,
             finish_reason=finish,
             stopped_by=generation.stopped_by,
-            prefix_ref=self._prompts.refs[one.system],
+            prefix_ref=self._prompts.refs[key],
             clean_ops=tuple(op._asdict() for op in cleaned.ops),
             flags=cleaned.flags,
-            gen=_gen(draw.engine, one, template, settings, generation),
+            gen=_gen(draw.engine, one, key, template, settings, generation),
             tags={"personal_data": list(cleaned.personal_data)} if cleaned.personal_data else {},
             kept=reason is None,
             reason=reason,
         )
 
     def _checked(self, sample: Sample, one: Slice, index: int) -> Sample:
-        if (sample.slice, sample.index) != (one.name, index) or sample.prefix_ref != self._prompts.refs[one.system]:
+        ref = self._prompts.refs[self._key(one, index)]
+        if (sample.slice, sample.index) != (one.name, index) or sample.prefix_ref != ref:
             what = "another prefix or schedule"
         elif sample.seed != sample_seed(self._draw.settings.seed, one.name, index):
             what = "another seed"
@@ -278,11 +291,11 @@ class _Prompts(dict[str, WirePrompt]):
         return self[key]
 
 
-def _reason(finish: str, cleaned: Cleaned) -> str | None:
+def _reason(finish: str, cleaned: Cleaned, ignored: Sequence[str]) -> str | None:
     """Why a sample is not kept, None when it is."""
     if finish in ("error", "empty", "length"):
         return finish
-    return f"flag:{cleaned.flags[0]}" if cleaned.flags else None
+    return next((f"flag:{flag}" for flag in cleaned.flags if flag not in ignored), None)
 
 
 def _messages(text: str, template: PrefixTemplate, keep_system: bool) -> tuple[Message, ...]:
@@ -293,7 +306,12 @@ def _messages(text: str, template: PrefixTemplate, keep_system: bool) -> tuple[M
 
 
 def _gen(
-    engine: Engine, one: Slice, template: PrefixTemplate, settings: DrawSettings, generation: Generation
+    engine: Engine,
+    one: Slice,
+    key: str,
+    template: PrefixTemplate,
+    settings: DrawSettings,
+    generation: Generation,
 ) -> dict[str, Any]:
     return {
         "model": engine.uri,
@@ -303,7 +321,7 @@ def _gen(
         "max_tokens": settings.max_tokens,
         "engine": engine.uri.partition(":")[0],
         "engine_version": __version__,
-        "system_key": one.system,
+        "system_key": key,
         "system_prompt": template.mode.removeprefix("system:") if template.mode.startswith("system:") else None,
         "prompt_tokens": generation.usage.prompt_tokens,
         "completion_tokens": generation.usage.completion_tokens,

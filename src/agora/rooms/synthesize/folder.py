@@ -1,26 +1,21 @@
-"""Draw and answer into run folders: the same command on the same folder goes on where it stopped."""
+"""Samples in run folders: their names, their counts, and answering a file of them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agora.core.errors import AgoraError, UsageError
+from agora.core.errors import UsageError
 from agora.core.progress import progress
-from agora.core.records import Sample, stable_id
+from agora.core.records import Sample
 from agora.core.runs import RunDir
-from agora.core.tables import read_json, read_records, write_json, write_jsonl
-from agora.engines.types import Sampling
+from agora.core.tables import read_records, write_jsonl
+from agora.engines.types import Engine, Sampling
 from agora.rooms.synthesize.answer import GREEDY, answer_samples
-from agora.rooms.synthesize.draw import draw_instructions
-from agora.rooms.synthesize.prefix import derive_prefix
-from agora.rooms.synthesize.sources import read_template
-from agora.rooms.synthesize.types import DrawSettings, PrefixTemplate, Slice
 
-PREFIX_FILE = "prefix.json"
 INSTRUCTIONS = "instructions.jsonl"
 ANSWERED = "answered.jsonl"
 
@@ -71,85 +66,6 @@ class FolderReport:
         return {"file": str(self.file), **self.tally.as_json(), "seconds": round(self.seconds, 3)}
 
 
-def draw_into(
-    out: Path,
-    model: str,
-    schedule: Iterable[Slice],
-    *,
-    mode: str = "template",
-    tokenizer: str | None = None,
-    chat_template: Path | None = None,
-    settings: DrawSettings = DrawSettings(),  # noqa: B008 - a frozen value
-    deduplicate: bool = True,
-) -> FolderReport:
-    """Draw instructions into ``out/instructions.jsonl``; the prefix used is in ``out/prefix.json``.
-
-    Args:
-        out: run folder, made or resumed.
-        model: engine URI.
-        schedule: slices of decoding settings.
-        mode: of the prefix, see :func:`agora.rooms.synthesize.derive_prefix`.
-        tokenizer: where the prefix comes from when the model is served elsewhere.
-        chat_template: Jinja file used in place of the tokenizer's own.
-        settings: seed, limits and guards.
-        deduplicate: set near-duplicates of kept instructions aside while drawing.
-
-    Raises:
-        ConfigError: the folder holds another run, or the template cannot be used (before weights are loaded).
-    """
-    slices = tuple(schedule)
-    template = _prefix(out, tokenizer or model, mode, chat_template)
-    config = {
-        "model": model,
-        "prefix_ref": template.ref,
-        "schedule": [asdict(one) for one in slices],
-        "settings": {key: value for key, value in asdict(settings).items() if key != "seed"},
-        "deduplicate": deduplicate,
-    }
-    run_id = stable_id("synthesize run", config, settings.seed)
-    with RunDir.open(out, command="synthesize run", config=config, seed=settings.seed) as run:
-        write_json(run.file(PREFIX_FILE), template.to_json())
-        return _draw(run, model, template, slices, run_id, settings, deduplicate)
-
-
-def _draw(
-    run: RunDir,
-    model: str,
-    template: PrefixTemplate,
-    slices: tuple[Slice, ...],
-    run_id: str,
-    settings: DrawSettings,
-    deduplicate: bool,
-) -> FolderReport:
-    from agora.curate.duplicates import OnlineDuplicates
-    from agora.engines import open_engine
-
-    tally, file = Tally(), run.file(INSTRUCTIONS)
-    if run.done("draw"):
-        for _ in tally.through(read_records(file, Sample), "gen"):
-            pass
-        return FolderReport(file, tally, run.seconds["draw"])
-    engine = open_engine(model)
-    try:
-        total = sum(one.count for one in slices)
-        with run.stage("draw"), progress(total, "draw", "samples") as bar:
-            samples = draw_instructions(
-                engine,
-                template,
-                slices,
-                run_id=run_id,
-                settings=settings,
-                journal=run.file("drawn.jsonl"),
-                on_duplicate=OnlineDuplicates() if deduplicate else None,
-                on_event=lambda kind, fields: run.event(kind, **fields),
-            )
-            write_jsonl(file, _advancing(tally.through(samples, "gen"), bar))
-    finally:
-        engine.close()
-    run.metric("kept_share", tally.kept / tally.n if tally.n else None)
-    return FolderReport(file, tally, run.seconds["draw"])
-
-
 def answer_into(
     out: Path, samples: Path, model: str, *, sampling: Sampling = GREEDY, keep_truncated: bool = False
 ) -> FolderReport:
@@ -157,7 +73,7 @@ def answer_into(
 
     Args:
         out: run folder, made or resumed.
-        samples: file of samples, or the folder that :func:`draw_into` wrote.
+        samples: file of samples, or the folder of a run.
         model: engine URI; may be another than the one that wrote the instructions.
         sampling: greedy unless told otherwise.
         keep_truncated: keep answers that were cut off by length.
@@ -175,42 +91,44 @@ def answer_into(
     with RunDir.open(
         out, command="synthesize answer", config=config, seed=sampling.seed, inputs={"samples": source}
     ) as run:
-        tally, file = Tally(), run.file(ANSWERED)
-        if run.done("answer"):
-            for _ in tally.through(read_records(file, Sample), "answer_gen"):
-                pass
-            return FolderReport(file, tally, run.seconds["answer"])
-        engine = open_engine(model)
-        try:
-            with run.stage("answer"), progress(None, "answer", "samples") as bar:
-                answered = answer_samples(
-                    read_records(source, Sample),
-                    engine,
-                    sampling,
-                    journal=run.file("answers.jsonl"),
-                    keep_truncated=keep_truncated,
-                )
-                write_jsonl(file, _advancing(tally.through(answered, "answer_gen"), bar))
-        finally:
-            engine.close()
+        return answer_stage(run, source, lambda: open_engine(model), sampling, keep_truncated=keep_truncated)
+
+
+def answer_stage(
+    run: RunDir, source: Path, engine: Callable[[], Engine], sampling: Sampling, *, keep_truncated: bool
+) -> FolderReport:
+    """Answer a file of samples in an open run; a finished stage is only counted again.
+
+    Args:
+        run: the run; gets ``answers.jsonl`` (the journal) and ``answered.jsonl``.
+        source: file of samples.
+        engine: opens the answering model; called when there is something to do, and closed here.
+        sampling: how to answer.
+        keep_truncated: keep answers that were cut off by length.
+    """
+    tally, file = Tally(), run.file(ANSWERED)
+    if run.done("answer"):
+        for _ in tally.through(read_records(file, Sample), "answer_gen"):
+            pass
         return FolderReport(file, tally, run.seconds["answer"])
+    opened = engine()
+    try:
+        with run.stage("answer"), progress(None, "answer", "samples") as bar:
+            answered = answer_samples(
+                read_records(source, Sample),
+                opened,
+                sampling,
+                journal=run.file("answers.jsonl"),
+                keep_truncated=keep_truncated,
+            )
+            write_jsonl(file, advancing(tally.through(answered, "answer_gen"), bar))
+    finally:
+        opened.close()
+    return FolderReport(file, tally, run.seconds["answer"])
 
 
-def _prefix(out: Path, source: str, mode: str, chat_template: Path | None) -> PrefixTemplate:
-    """The prefix, with the date of the first start when a run goes on."""
-    clock = None
-    if (out / PREFIX_FILE).exists():
-        try:
-            clock = PrefixTemplate.from_json(read_json(out / PREFIX_FILE)).clock
-        except AgoraError as error:
-            raise UsageError(
-                f"cannot resume: {error}", where=str(out / PREFIX_FILE), hint="choose another --out"
-            ) from error
-    text = read_template(chat_template) if chat_template is not None else None
-    return derive_prefix(source, mode=mode, chat_template=text, clock=clock)
-
-
-def _advancing(samples: Iterable[Sample], bar: Any) -> Iterator[Sample]:
+def advancing(samples: Iterable[Sample], bar: Any) -> Iterator[Sample]:
+    """The samples, each moving a progress bar on."""
     for sample in samples:
         bar.advance()
         yield sample

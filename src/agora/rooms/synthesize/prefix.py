@@ -37,8 +37,9 @@ def derive_prefix(
     """Derive what a model sees before and after a user's text.
 
     Args:
-        source: a transformers tokenizer; a folder that holds one; ``hf:NAME-OR-PATH``; ``microcosm:chat``; or a chat
-            template (Jinja text, or the path of a ``.jinja`` file), which gives text but no token ids.
+        source: an opened :class:`~agora.rooms.synthesize.sources.Source`; a transformers tokenizer; a folder that holds
+            one; ``hf:NAME-OR-PATH``; ``microcosm:chat``; or a chat template (Jinja text, or the path of a ``.jinja``
+            file), which gives text but no token ids.
         mode: ``template`` (what the template gives, its default system block included), ``bare`` (BOS and the user
             header only), ``system:TEXT`` or ``custom:STRING`` (the prefix itself).
         chat_template: Jinja text used in place of the tokenizer's own.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ def open_source(
         MissingError: the file, folder or model is not there.
     """
     more = dict(special_tokens or {})
+    if isinstance(source, Source):
+        return replace(
+            source, template=chat_template or source.template, special_tokens={**source.special_tokens, **more}
+        )
     if not isinstance(source, (str, Path)):
         return _from_tokenizer(source, str(getattr(source, "name_or_path", "") or "tokenizer"), chat_template, more)
     text = str(source)

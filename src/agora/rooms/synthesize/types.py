@@ -14,6 +14,12 @@ from typing import Any, ClassVar, Protocol
 from agora.core.errors import ConfigError, DataError
 from agora.rooms.synthesize.header import CONTROL
 
+# what the cleaner may say against a text, most telling first; "empty" is no opinion and cannot be ignored
+FLAGS = (
+    "role_leakage", "assistant_voice", "self_answering", "step_heading", "unfinished", "odd_code_fences", "repetition",
+    "non_printing", "too_short", "too_long",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class PrefixTemplate:
@@ -96,6 +102,7 @@ class Slice:
         temperature: above 0 (temperature 0 would write the same instruction ``count`` times).
         top_p: in (0, 1].
         system: key of the system prompt used, "" for the template as it is.
+        systems: (key, weight) pairs; each sample draws its own key by weight, from its own seed. Replaces ``system``.
     """
 
     name: str
@@ -103,9 +110,12 @@ class Slice:
     temperature: float = 1.0
     top_p: float = 1.0
     system: str = ""
+    systems: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         where = f"slice {self.name!r}"
+        if self.systems and (min(w for _, w in self.systems) < 0 or sum(w for _, w in self.systems) <= 0):
+            raise ConfigError("weights of system prompts must be at least 0 and not all 0", where=where)
         if self.count < 0:
             raise ConfigError(f"count must be at least 0, got {self.count}", where=where)
         if not self.temperature > 0:
@@ -116,6 +126,23 @@ class Slice:
             )
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p must be in (0, 1], got {self.top_p}", where=where)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key of a system prompt that a sample of this slice may have."""
+        return tuple(key for key, weight in self.systems if weight > 0) if self.systems else (self.system,)
+
+    def key_at(self, share: float) -> str:
+        """The key whose part of the weights, laid end to end and scaled to 1, holds ``share``, in [0, 1).
+
+        Weights need not sum to 1: 0.7, 0.2 and 0.1 do not in floating point.
+        """
+        keys, left = self.keys, share * sum(weight for _, weight in self.systems)
+        for key, weight in self.systems:
+            if weight > 0 and left < weight:
+                return key
+            left -= weight
+        return keys[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +157,7 @@ class DrawSettings:
         first_token_temperature: divides the logits of the first token (1.2 is the reference's flat first token).
         stop_on_newline: end an instruction at its first newline (cuts 22.8 % of real hard prompts; off by default).
         cut_at_answer: cut a self-answered instruction at its answer marker instead of setting it aside.
+        ignore_flags: flags of the cleaner that are recorded and set nothing aside.
         check_first: look at this many samples first and stop when they look wrong; 0 never stops.
         fresh_floor: stop a slice when less than this share of the last ``fresh_window`` clean samples is new.
         fresh_window: samples, at least 1.
@@ -143,6 +171,7 @@ class DrawSettings:
     first_token_temperature: float = 1.0
     stop_on_newline: bool = False
     cut_at_answer: bool = False
+    ignore_flags: tuple[str, ...] = ()
     check_first: int = 200
     fresh_floor: float = 0.5
     fresh_window: int = 2000
@@ -160,6 +189,9 @@ class DrawSettings:
         for name, (holds, rule) in rules.items():
             if not holds:
                 raise ConfigError(f"{name} must be {rule}, got {getattr(self, name)}")
+        unknown = sorted(set(self.ignore_flags) - set(FLAGS))
+        if unknown:
+            raise ConfigError(f"unknown flag {unknown[0]!r} in ignore_flags; known: {', '.join(FLAGS)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,169 @@
+"""What each slice of a decoding schedule came to: kept, fresh, and the three means of the paper's Fig. 11.
+
+Quality and difficulty are means of labels on the paper's scales of 1 to 5, where samples carry them; in the microcosm
+the world itself says whether an instruction is well-posed and how hard it is. The distance is that of each instruction
+to its nearest neighbor in the same slice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from agora.core.records import Sample, stable_id
+
+QUALITY = ("very poor", "poor", "average", "good", "excellent")
+DIFFICULTY = ("very easy", "easy", "medium", "hard", "very hard")
+MAX_DISTANCES = 2000  # of a slice; the cost grows with the square
+
+Distances = Callable[[Sequence[str]], Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceMeans:
+    """One slice. Means are None where nothing was labeled; ``distance`` is over at most ``MAX_DISTANCES`` texts."""
+
+    name: str
+    drawn: int
+    kept: int
+    outcomes: dict[str, int]
+    mean_tokens: float | None
+    well_posed: float | None = None  # share of complete instructions that the microcosm understands
+    quality: float | None = None
+    difficulty: float | None = None
+    distance: float | None = None
+    labeled: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Slice:
+    outcomes: Counter[str] = field(default_factory=Counter)
+    tokens: list[int] = field(default_factory=list)
+    quality: list[float] = field(default_factory=list)
+    difficulty: list[float] = field(default_factory=list)
+    understood: list[bool] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)  # (order, text)
+
+
+def slice_means(
+    samples: Iterable[Sample], *, world: bool = False, distances: Distances | None = None
+) -> list[SliceMeans]:
+    """The means of every slice, in order of appearance.
+
+    Args:
+        samples: drawn ones, kept or not; means are over complete instructions, duplicates included, because a setting
+            that repeats itself should show it.
+        world: ask the microcosm for quality and difficulty.
+        distances: of each text to its nearest other text; None leaves the distance out.
+    """
+    found: dict[str, _Slice] = {}
+    for sample in samples:
+        one = found.setdefault(sample.slice, _Slice())
+        one.outcomes["kept" if sample.kept else sample.reason or "unknown"] += 1
+        tokens = sample.gen.get("completion_tokens")
+        if tokens:
+            one.tokens.append(int(tokens))
+        if sample.finish_reason in ("error", "empty", "length"):
+            continue
+        _label(one, sample, world)
+        one.texts.append((stable_id(sample.id), sample.instruction))
+    return [_means(name, one, distances) for name, one in found.items()]
+
+
+def _label(one: _Slice, sample: Sample, world: bool) -> None:
+    quality = label_value(sample.tags, "input_quality", QUALITY)
+    difficulty = label_value(sample.tags, "difficulty", DIFFICULTY)
+    if world:
+        from agora.microcosm.world import recognize
+
+        exercise = recognize(sample.instruction)
+        one.understood.append(exercise is not None)
+        if exercise is not None and difficulty is None:
+            difficulty = float(DIFFICULTY.index(exercise.difficulty) + 1)
+    if quality is not None:
+        one.quality.append(quality)
+    if difficulty is not None:
+        one.difficulty.append(difficulty)
+
+
+def label_value(tags: Mapping[str, Any], name: str, scale: Sequence[str]) -> float | None:
+    """A label on its scale of 1 to 5; None where it is missing or failed."""
+    value = plain_label(tags, name)
+    return float(scale.index(value.lower()) + 1) if value is not None and value.lower() in scale else None
+
+
+def plain_label(tags: Mapping[str, Any], name: str) -> str | None:
+    """A label's text, whether it stands alone or with its raw reply."""
+    value = tags.get(name)
+    if isinstance(value, Mapping):
+        value = value.get("value") if value.get("status", "ok") == "ok" else None
+    return value if isinstance(value, str) else None
+
+
+def _means(name: str, one: _Slice, distances: Distances | None) -> SliceMeans:
+    texts = [text for _, text in sorted(one.texts)[:MAX_DISTANCES]]
+    near = list(distances(texts)) if distances is not None and len(texts) > 1 else []
+    return SliceMeans(
+        name,
+        one.outcomes.total(),
+        one.outcomes["kept"],
+        dict(one.outcomes.most_common()),
+        _mean(one.tokens),
+        _mean(one.understood),
+        _mean(one.quality),
+        _mean(one.difficulty),
+        _mean(near),
+        max(len(one.quality), len(one.difficulty)),
+    )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often the category found in a sample is the one its system prompt asked for."""
+
+    category: str
+    drawn: int
+    labeled: int
+    equal: int
+
+    @property
+    def share(self) -> float | None:
+        """Of the labeled ones; None when none is."""
+        return self.equal / self.labeled if self.labeled else None
+
+
+def category_agreement(
+    samples: Iterable[Sample], wanted: Mapping[str, str | None], *, world: bool = False
+) -> list[Agreement]:
+    """Per requested category, how many samples have it.
+
+    Args:
+        samples: drawn ones; those not kept are passed over.
+        wanted: system key to requested category.
+        world: ask the microcosm where a sample carries no ``task_category`` label.
+    """
+    counts: dict[str, list[int]] = {category: [0, 0, 0] for category in wanted.values() if category}
+    for sample in samples:
+        category = wanted.get(sample.gen.get("system_key") or "")
+        if not sample.kept or category is None:
+            continue
+        found = plain_label(sample.tags, "task_category")
+        if found is None and world:
+            from agora.microcosm.world import recognize
+
+            exercise = recognize(sample.instruction)
+            found = exercise.category if exercise is not None else None
+        counts[category][0] += 1
+        counts[category][1] += found is not None
+        counts[category][2] += found is not None and found.lower() == category.lower()
+    return [Agreement(category, *numbers) for category, numbers in counts.items()]
