@@ -13,6 +13,7 @@ from agora import __version__
 from agora.core.commands import app as runs_app
 from agora.core.errors import AgoraError
 from agora.curate.commands import app as data_app
+from agora.curate.verbs import app as curate_app
 from agora.engines.commands import app as engines_app
 from agora.engines.commands import generate
 from agora.loop.commands import loop
@@ -36,6 +37,7 @@ app.command("generate")(generate)
 app.add_typer(runs_app, name="runs")
 app.add_typer(engines_app, name="engines")
 app.add_typer(data_app, name="data")
+app.add_typer(curate_app, name="curate")
 app.add_typer(microcosm_app, name="microcosm")
 app.add_typer(synthesize_app, name="synthesize")
 app.add_typer(judge_app, name="judge")

@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agora.core.errors import UsageError
-from agora.core.files import atomic_file, nearest
-from agora.core.json_text import dumps
-from agora.core.jsonl import write_jsonl
+from agora.core.files import nearest
 from agora.core.records import JsonMap, PreferencePair
-from agora.core.schemas import to_row
-from agora.core.tables import write_parquet
 from agora.curate.importers.base import RowError
 from agora.curate.pairs.base import Context, Draft, GroupDraft
 from agora.curate.pairs.formats import PAIR_FORMATS
 from agora.curate.pairs.layouts import EXPORTS, LAYOUTS
 from agora.curate.pairs.turns import Turns
+from agora.curate.write import write_records, write_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +56,10 @@ def export_pairs(pairs: Iterable[PreferencePair], path: Path, format: str = "ago
     path = Path(path)
     check_export(format)
     if format == "agora":
-        return ExportReport(path, format, _write_own(pairs, path), {})
+        return ExportReport(path, format, write_records(pairs, path, PreferencePair), {})
     skipped: Counter[str] = Counter()
     pairs_out: Counter[str] = Counter()
-    _write_rows(_fitting_rows(pairs, format, skipped, pairs_out), path)
+    write_rows(_fitting_rows(pairs, format, skipped, pairs_out), path)
     return ExportReport(path, format, pairs_out["pairs"], dict(skipped.most_common()), LAYOUTS[format].hint)
 
 
@@ -126,47 +123,3 @@ def _reads_back(rows: list[JsonMap], pair: PreferencePair, format: str) -> bool:
 
 def _texts(turns: Turns) -> list[tuple[str, str]]:
     return [(m.role, m.content) for m in turns]
-
-
-def _bare(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix in (".gz", ".zst") else path
-
-
-def _write_own(pairs: Iterable[PreferencePair], path: Path) -> int:
-    if path.suffix == ".parquet":
-        return write_parquet(path, pairs, PreferencePair)
-    if _bare(path).suffix == ".json":
-        return _write_rows((to_row(pair) for pair in pairs), path)
-    return write_jsonl(path, pairs)
-
-
-def _write_rows(rows: Iterable[JsonMap], path: Path) -> int:
-    if path.suffix == ".parquet":
-        return _write_table(rows, path)
-    if path.suffix == ".json":
-        return _write_array(rows, path)
-    if _bare(path).suffix == ".json":
-        raise UsageError("a JSON array is written uncompressed", where=str(path), hint=f"name it {path.stem}l")
-    return write_jsonl(path, rows)
-
-
-def _write_array(rows: Iterable[JsonMap], path: Path) -> int:
-    written = 0
-    with atomic_file(path) as out:
-        for written, row in enumerate(rows, 1):
-            out.write((b"[\n" if written == 1 else b",\n") + dumps(row))
-        out.write(b"[]\n" if not written else b"\n]\n")
-    return written
-
-
-def _write_table(rows: Iterable[JsonMap], path: Path) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    listed = list(rows)
-    # Arrow takes the columns of the first row for all, and would lose those that only later rows have
-    columns = {name: [row.get(name) for row in listed] for name in dict.fromkeys(n for row in listed for n in row)}
-    table = pa.table(columns)
-    with atomic_file(path) as out:
-        pq.write_table(table, out, compression="zstd")
-    return int(table.num_rows)

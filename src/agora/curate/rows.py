@@ -1,0 +1,112 @@
+"""Any readable file as rows of one record type: ours pass as they are, others through their importer.
+
+A row is what :func:`agora.core.schemas.to_row` makes of a :class:`~agora.core.records.Sample` or a
+:class:`~agora.core.records.Conversation`. Curation works on rows, not on records: nothing that a step does not know is
+lost or rewritten, and a million rows need not become objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from agora.core.errors import DataError
+from agora.core.json_rows import Row
+from agora.core.records import Conversation, JsonMap, Sample
+from agora.core.schemas import from_row, to_row
+from agora.core.tables import Rejects, read_rows
+from agora.curate.importers import import_conversations
+
+RecordType = type[Sample] | type[Conversation]
+_OWN: dict[str, RecordType] = {Sample.SCHEMA: Sample, Conversation.SCHEMA: Conversation}
+
+
+class Source(NamedTuple):
+    """A file and how it is read: ``format`` is ``sample`` for our samples, else an importer's name or ``auto``."""
+
+    path: Path
+    format: str
+    record_type: RecordType
+
+
+def open_source(path: Path, format: str = "auto") -> Source:
+    """Find out what a file holds.
+
+    Args:
+        path: samples, conversations, or a file in any format of ``agora.curate.importers``.
+        format: an importer's name, or ``auto``.
+
+    Raises:
+        MissingError: no such file.
+        DataError: the file is empty or damaged. An unknown format is found when the rows are read.
+    """
+    path = Path(path)
+    if format == "auto":
+        rejects = Rejects()
+        first = next((row.data for row in islice(read_rows(path, rejects=rejects), 1)), None)
+        if first is not None and first.get("schema") == Sample.SCHEMA:
+            return Source(path, "sample", Sample)
+    return Source(path, format, Conversation)
+
+
+def read_record_rows(source: Source, rejects: Rejects, *, limit: int | None = None) -> Iterator[Row]:
+    """The rows of a source with their place; what cannot be read goes to ``rejects``.
+
+    Raises:
+        DataError: unknown format, an empty file, or most rows cannot be read.
+        UsageError: unknown format name.
+    """
+    if source.format != "sample":
+        for conversation in import_conversations(source.path, format=source.format, rejects=rejects, limit=limit):
+            yield Row(conversation.provenance.line or 0, to_row(conversation))
+        return
+    for row in read_rows(source.path, rejects=rejects, limit=limit):
+        problem = _problem(row.data)
+        if problem is None:
+            yield row
+        else:
+            rejects.add(f"{source.path}:{row.line}", f"not a {Sample.SCHEMA} row", row.data, detail=problem)
+
+
+def _problem(row: JsonMap) -> str | None:
+    try:
+        from_row(Sample, row)
+    except DataError as error:
+        return error.what
+    return None
+
+
+def instruction_of(row: JsonMap) -> str:
+    """The first user turn; empty when there is none."""
+    return next((str(m["content"]) for m in row["messages"] if m["role"] == "user"), "")
+
+
+def answer_of(row: JsonMap) -> str | None:
+    """The last assistant turn; None where nobody answered."""
+    return next((str(m["content"]) for m in reversed(row["messages"]) if m["role"] == "assistant"), None)
+
+
+def user_turns(row: JsonMap) -> list[str]:
+    """The texts of all user turns, in order."""
+    return [str(m["content"]) for m in row["messages"] if m["role"] == "user"]
+
+
+def mark_of(row: JsonMap) -> str | None:
+    """The reason why an earlier pass marked the row as not to be used; None for a row that is kept."""
+    marks = row if "kept" in row else row.get("tags") or {}
+    return None if marks.get("kept", True) is not False else str(marks.get("reason") or "unknown")
+
+
+def tag_of(row: JsonMap, name: str) -> JsonMap | None:
+    """A row's tag as an object; None where it has none. A bare value becomes ``{"value": ..., "status": "ok"}``."""
+    tag = (row.get("tags") or {}).get(name)
+    if tag is None or isinstance(tag, dict):
+        return tag
+    return {"value": tag, "status": "ok"}
+
+
+def with_tag(row: JsonMap, name: str, tag: JsonMap) -> JsonMap:
+    """A copy of the row with one more tag."""
+    return {**row, "tags": {**(row.get("tags") or {}), name: tag}}
