@@ -46,6 +46,49 @@ class Battle(NamedTuple):
     task: Hashable | None = None
 
 
+class BattleColumns(NamedTuple):
+    """Many comparisons as arrays, N each: what :class:`Battle` says, without an object a comparison.
+
+    Attributes:
+        names: the contestants.
+        first_N, second_N: positions in `names`.
+        outcome_N: as in :class:`Battle`.
+        weight_N: above 0; None: all 1.
+        task_N: whole numbers from 0, one a task; None: each comparison stands alone.
+    """
+
+    names: tuple[Hashable, ...]
+    first_N: NDArray[np.int64]
+    second_N: NDArray[np.int64]
+    outcome_N: FloatArray
+    weight_N: FloatArray | None = None
+    task_N: NDArray[np.int64] | None = None
+
+    def weights(self) -> FloatArray:
+        """One weight a comparison."""
+        import numpy as np
+
+        return np.ones(len(self.outcome_N)) if self.weight_N is None else self.weight_N
+
+    def check(self) -> None:
+        """Refuse what :func:`bradley_terry` refuses."""
+        import numpy as np
+
+        columns = [self.first_N, self.second_N, self.outcome_N, self.weight_N, self.task_N]
+        if len({len(column) for column in columns if column is not None}) != 1:
+            raise DataError("the columns of battles must be equally long")
+        if not len(self.outcome_N):
+            raise DataError("no battles to rank")
+        weight_N = self.weights()
+        for broken_N, problem in (
+            (self.first_N == self.second_N, "a contestant is compared with itself"),
+            (~((self.outcome_N >= 0) & (self.outcome_N <= 1)), "the outcome must be in 0..1"),
+            (~((weight_N > 0) & np.isfinite(weight_N)), "the weight must be above 0"),
+        ):
+            if broken_N.any():
+                raise DataError(f"battle {int(np.argmax(broken_N))}: {problem}")
+
+
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """Fitted strengths.
@@ -104,7 +147,7 @@ class Ranking:
 
 
 def bradley_terry(
-    wins: Iterable[Battle | tuple[Any, ...]] | NDArray[Any],
+    wins: Iterable[Battle | tuple[Any, ...]] | NDArray[Any] | BattleColumns,
     *,
     n_boot: int = 0,
     seed: int = 0,
@@ -115,8 +158,8 @@ def bradley_terry(
     """Fit Bradley-Terry strengths; a tie counts as half a win for both.
 
     Args:
-        wins: battles (or tuples ``(first, second, outcome[, weight[, task]])``), or a square array whose cell (i, j) is
-            the number of wins of i over j.
+        wins: battles (or tuples ``(first, second, outcome[, weight[, task]])``), the same as columns, or a square array
+            whose cell (i, j) is the number of wins of i over j.
         n_boot: resamples for intervals; 0: none. They draw tasks where tasks are given, and battles otherwise.
         seed: of the resampling.
         level: coverage of the intervals in (0, 1).
@@ -131,7 +174,10 @@ def bradley_terry(
 
     if not ridge > 0:
         raise DataError(f"ridge must be above 0, got {ridge}")
-    table = _from_matrix(wins, names) if isinstance(wins, np.ndarray) else _from_battles(wins)
+    if isinstance(wins, BattleColumns):
+        table = _from_columns(wins)
+    else:
+        table = _from_matrix(wins, names) if isinstance(wins, np.ndarray) else _from_battles(wins)
     size = len(table.names)
     wins_1MM = table.total().reshape(1, size, size)
     strengths = _fit(wins_1MM, ridge, np.zeros((1, size)))[0]
@@ -216,6 +262,21 @@ def _from_battles(battles: Iterable[Battle | tuple[Any, ...]]) -> _Table:
     factor = repeats if units else 1
     multiplicity = np.ones(len(units), dtype=np.int64) if units else repeats.astype(np.int64)
     return _Table(tuple(names), _sparse(columns, rows, factor, len(names)), multiplicity, bool(units))
+
+
+def _from_columns(battles: BattleColumns) -> _Table:
+    import numpy as np
+
+    battles.check()
+    parts = [battles.first_N, battles.second_N, battles.outcome_N, battles.weights()]
+    columns = np.column_stack([np.asarray(part, dtype=float) for part in parts])
+    if battles.task_N is not None:
+        rows = np.unique(battles.task_N, return_inverse=True)[1]
+        multiplicity = np.ones(int(rows.max()) + 1, dtype=np.int64)
+        return _Table(battles.names, _sparse(columns, rows, 1, len(battles.names)), multiplicity, True)
+    kinds, repeats = np.unique(columns, axis=0, return_counts=True)
+    rows = np.arange(len(kinds))
+    return _Table(battles.names, _sparse(kinds, rows, 1, len(battles.names)), repeats.astype(np.int64), False)
 
 
 def _sparse(columns: FloatArray, rows: NDArray[np.int64], factor: Any, size: int) -> Any:

@@ -78,7 +78,17 @@ def test_the_options_are_frozen() -> None:
 
     command = typer.main.get_command(app).commands["leaderboard"]  # type: ignore[attr-defined]
     options = sorted(o for p in command.params for o in p.opts if o.startswith("--"))
-    assert options == ["--allow-partial", "--baseline", "--json", "--judge", "--margin", "--seed", "--tasks"]
+    assert options == [
+        "--allow-partial",
+        "--baseline",
+        "--difficulty",
+        "--gamed",
+        "--json",
+        "--judge",
+        "--margin",
+        "--seed",
+        "--tasks",
+    ]
 
 
 def test_mounting_the_commands_loads_nothing_heavy() -> None:

@@ -1,36 +1,67 @@
-"""Leaderboards from files of verdicts: one table a judge, with coverage, intervals and which neighbors differ."""
+"""Leaderboards from files of verdicts: one table a judge, with coverage, intervals and who can be told from whom."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from agora.core.errors import DataError
+from agora.core.length_control import GamedRows, LengthControlled
 from agora.core.records import Verdict
+from agora.core.stats import Interval
+from agora.rooms.judge.bias import LengthEffect, OrderBias, length_effect, order_bias
 from agora.rooms.judge.judged_files import JudgedFile, judged_paths, read_judged
-from agora.rooms.judge.metrics import Difference, ScoreReport, paired_difference, score_report
-from agora.rooms.judge.reward import RewardReport, reward_report
+from agora.rooms.judge.length_control import length_control
+from agora.rooms.judge.metrics import WITHHOLD_UNSCORED, Difference, ScoreReport, score_report
+from agora.rooms.judge.reward import RewardReport, mix_matrix, relabel, reward_report
+from agora.rooms.judge.separability import Separability, separability
+from agora.rooms.judge.strengths import Strengths, length_strengths, strengths
 from agora.rooms.judge.types import TaskSet
+from agora.rooms.judge.votes import ScoreMatrix, Votes, pair_votes, score_votes
 
 
 @dataclass(frozen=True, slots=True)
 class BoardRow:
-    """One model in one judge's table. ``rank`` is None for a model that is partial or has no score."""
+    """One model in one judge's table. ``rank`` is None for a model that is partial or has no value.
+
+    Args:
+        rank_bounds: 95 % bounds of the rank over resamples of tasks; None for a model without a rank.
+        common: the value on the tasks that all ranked models and this one have, on the table's scale.
+        num_common: how many tasks those are.
+        length_controlled: win rates at equal lengths by baseline, in percent.
+    """
 
     name: str
     score: ScoreReport | None
     reward: RewardReport | None
     truncated: int = 0
     rank: int | None = None
+    rank_bounds: tuple[int, int] | None = None
+    common: float | None = None
+    num_common: int = 0
+    length_controlled: Mapping[str, LengthControlled] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float | None:
+        """What the table ranks by: WB-Score, or the mix of rewards where there are no scores."""
+        return self.score.wb_score if self.score else self.reward.mix if self.reward else None
+
+    @property
+    def coverage(self) -> float:
+        """Share of the benchmark's tasks behind the value."""
+        if self.score is not None:
+            return self.score.coverage
+        parts = self.reward.baselines.values() if self.reward else ()
+        return min((part.coverage for part in parts), default=0.0)
 
     @property
     def partial(self) -> bool:
-        """True when too many tasks have no score for a place in the ranking."""
-        return self.score is None or self.score.withheld or self.score.wb_score is None
+        """True when too many tasks have no value for a place in the ranking."""
+        return self.value is None or 1 - self.coverage > WITHHOLD_UNSCORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +70,12 @@ class JudgeTable:
 
     Args:
         num_tasks: the benchmark's size, the denominator of every coverage; ``basis`` says where it comes from.
-        neighbors: differences between models next to each other in the ranking, on their common tasks.
+        ranked_by: ``score`` (WB-Score) or ``reward`` (mix of rewards).
+        separability: all pairs of ranked models; None with fewer than two.
+        ratings: Bradley-Terry from votes: differences of scores, or comparisons where there are no scores.
+        ratings_at_equal_length: the same with length controlled for.
+        order: order bias of the judge's comparisons; None without comparisons.
+        length: how the judge's verdicts go with length.
     """
 
     judge: str
@@ -47,7 +83,33 @@ class JudgeTable:
     num_tasks: int
     basis: str
     rows: tuple[BoardRow, ...]
-    neighbors: tuple[Difference, ...]
+    ranked_by: str = "score"
+    separability: Separability | None = None
+    ratings: Strengths | None = None
+    ratings_at_equal_length: Strengths | None = None
+    order: OrderBias | None = None
+    length: LengthEffect | None = None
+
+    @property
+    def ranking(self) -> list[str]:
+        """Names of the ranked models, best first."""
+        return [row.name for row in self.rows if row.rank is not None]
+
+    @property
+    def neighbors(self) -> tuple[Difference, ...]:
+        """Differences between models next to each other in the ranking, on their common tasks."""
+        if self.separability is None:
+            return ()
+        found = ((a, self.separability.between(a, b)) for a, b in pairwise(self.ranking))
+        return tuple(d if d.first == a else d.mirrored() for a, pair in found if pair for d in [pair.difference])
+
+    def rating(self, name: str) -> Interval | None:
+        """The Bradley-Terry rating of a model, where the votes determine it."""
+        return self.ratings.ratings.get(name) if self.ratings else None
+
+    def rating_at_equal_length(self, name: str) -> Interval | None:
+        """The rating with length controlled for, where the votes determine it."""
+        return self.ratings_at_equal_length.ratings.get(name) if self.ratings_at_equal_length else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +122,17 @@ class Leaderboard:
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
-        return {
-            "models": [_model_json(row, table) for table in self.tables for row in table.rows],
-            "tables": [_table_json(table) for table in self.tables],
-            "margin": self.margin,
-            "notes": list(self.notes),
-        }
+        from agora.rooms.judge.board_json import board_json
+
+        return board_json(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LengthControl:
+    """What AlpacaEval's length control knows beside the verdicts."""
+
+    difficulty: Mapping[str, float] | None = None
+    gamed: GamedRows | None = None
 
 
 def leaderboard(
@@ -77,18 +144,21 @@ def leaderboard(
     baseline: str | None = None,
     margin: int | None = None,
     allow_partial: bool = False,
+    control: LengthControl | None = None,
     seed: int = 0,
+    n_boot: int = 1000,
 ) -> Leaderboard:
     """Build a leaderboard from files of verdicts or folders of them.
 
     Args:
-        files: verdict files in any form that :func:`~agora.rooms.judge.judged_files.read_judged` knows.
+        files: verdict files in any form that :func:`~agora.rooms.judge.judged_files.read_judged` knows, or folders.
         tasks: the benchmark: groups, and the denominator of the coverage. Without it WildBench v2 files have 1,024
             tasks and others the union of the tasks in their table.
         judge, version, baseline: of files that do not state them.
         margin: length margin K of the comparisons, in characters; None for none.
         allow_partial: rank models with under 95 % coverage too.
-        seed: of the bootstrap.
+        control: difficulties and gamed rows of the length-controlled win rate.
+        seed, n_boot: of the bootstraps over tasks.
 
     Raises:
         MissingError: a file is not there.
@@ -101,44 +171,69 @@ def leaderboard(
     for file in read:
         for verdict in file.verdicts:
             parts[verdict.judge, file.version].append((file, verdict))
-    tables = tuple(
-        _table(key, part, tasks, margin=margin, allow_partial=allow_partial, seed=seed)
-        for key, part in sorted(parts.items())
-    )
+    plan = _Plan(tasks, margin, allow_partial, control or LengthControl(), seed, n_boot)
+    tables = tuple(_table(key, part, plan) for key, part in sorted(parts.items()))
     return Leaderboard(tables, margin, tuple(_notes(tables, allow_partial)))
 
 
-def _table(
-    key: tuple[str, str],
-    part: Sequence[tuple[JudgedFile, Verdict]],
-    tasks: TaskSet | None,
-    *,
-    margin: int | None,
-    allow_partial: bool,
-    seed: int,
-) -> JudgeTable:
-    verdicts: dict[str, list[Verdict]] = defaultdict(list)
-    for _, verdict in part:
-        verdicts[verdict.model].append(verdict)
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    tasks: TaskSet | None
+    margin: int | None
+    allow_partial: bool
+    control: LengthControl
+    seed: int
+    n_boot: int
+
+
+def _table(key: tuple[str, str], part: Sequence[tuple[JudgedFile, Verdict]], plan: _Plan) -> JudgeTable:
     _refuse_mixtures(part)
-    num_tasks, basis = _denominator(part, tasks)
+    num_tasks, basis = _denominator(part, plan.tasks)
     truncated = _truncated({file.path: file for file, _ in part}.values())
-    baselines = sorted({v.baseline for _, v in part if v.baseline})
+    pairs = relabel([v for _, v in part if v.kind == "pair"], plan.margin)
+    scores: dict[str, list[Verdict]] = defaultdict(list)
+    rewards: dict[str, list[Verdict]] = defaultdict(list)
+    for _, v in part:
+        if v.kind == "score":
+            scores[v.model].append(v)
+    for v in pairs:
+        rewards[v.model].append(v)
+    baselines = sorted({v.baseline for v in pairs if v.baseline})
+    size: dict[str, Any] = {"tasks": plan.tasks, "num_tasks": num_tasks, "seed": plan.seed, "n_boot": plan.n_boot}
+    controlled = length_control(pairs, difficulty=plan.control.difficulty, gamed=plan.control.gamed)
     rows = []
-    for model in verdicts.keys() | set(baselines):
-        scores = [v for v in verdicts[model] if v.kind == "score"]
-        pairs = [v for v in verdicts[model] if v.kind == "pair"]
-        size: dict[str, Any] = {"tasks": tasks, "num_tasks": num_tasks, "seed": seed}
-        score = score_report(scores, **size) if scores else None
-        reward = reward_report(pairs, model=model, baselines=baselines, margin=margin, **size) if baselines else None
-        rows.append(BoardRow(model, score, reward, truncated.get(model, 0)))
-    ranked = _ranked(rows, allow_partial)
-    return JudgeTable(*key, num_tasks, basis, ranked, _neighbors(ranked, verdicts))
+    for model in sorted(scores.keys() | rewards.keys() | set(baselines)):
+        score = score_report(scores[model], **size) if scores[model] else None
+        reward = reward_report(rewards[model], model=model, baselines=baselines, **size) if baselines else None
+        row = BoardRow(model, score, reward, truncated.get(model, 0), length_controlled=controlled.get(model, {}))
+        rows.append(row)
+    ranked = _ranked(rows, plan.allow_partial)
+    matrix = ScoreMatrix.of({name: scores[name] for name in sorted(scores) if scores[name]})
+    votes = score_votes(matrix) if scores else pair_votes(pairs)
+    apart, ranked = _told_apart(ranked, matrix, rewards, baselines, plan)
+    return JudgeTable(
+        *key,
+        num_tasks,
+        basis,
+        ranked,
+        "score" if scores else "reward",
+        apart,
+        *_ratings(votes, plan),
+        order=order_bias(pairs) if pairs else None,
+        length=length_effect([v for _, v in part]),
+    )
+
+
+def _ratings(votes: Votes, plan: _Plan) -> tuple[Strengths | None, Strengths | None]:
+    if len(votes.battles.names) < 2:
+        return None, None
+    plain = strengths(votes, seed=plan.seed, n_boot=plan.n_boot)
+    return plain, length_strengths(votes, seed=plan.seed, n_boot=plan.n_boot)
 
 
 def _refuse_mixtures(part: Sequence[tuple[JudgedFile, Verdict]]) -> None:
     """Refuse two prompts in one table, and two files on the same answers: which one counts is for the user to say."""
-    seen: dict[tuple[str, ...], Path] = {}
+    seen: dict[tuple[str, ...], JudgedFile] = {}
     prompts: dict[str, str] = {}
     for file, v in part:
         if prompts.setdefault(v.kind, v.prompt_hash) != v.prompt_hash:
@@ -148,9 +243,9 @@ def _refuse_mixtures(part: Sequence[tuple[JudgedFile, Verdict]]) -> None:
                 hint="make a leaderboard of each",
             )
         key = (v.kind, v.model, v.baseline or "", v.order or "", v.task_id)
-        if seen.setdefault(key, file.path) != file.path:
+        if seen.setdefault(key, file) is not file:
             raise DataError(
-                f"{v.judge} judged {v.model}'s answer to task {v.task_id} here and in {seen[key]}",
+                f"{v.judge} judged {v.model}'s answer to task {v.task_id} here and in {seen[key].path}",
                 where=str(file.path),
                 hint="give one of the two files",
             )
@@ -167,42 +262,55 @@ def _denominator(part: Sequence[tuple[JudgedFile, Verdict]], tasks: TaskSet | No
 
 
 def _truncated(files: Iterable[JudgedFile]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = defaultdict(int)
     for file in files:
-        counts.update(file.truncated or {})
+        for model, count in (file.truncated or {}).items():
+            counts[model] += count
     return counts
 
 
 def _ranked(rows: Sequence[BoardRow], allow_partial: bool) -> tuple[BoardRow, ...]:
-    """Best first by WB-Score, else by mix; whoever cannot be ranked comes last."""
+    """Best first by WB-Score, in a table without scores by mix; whoever cannot be ranked comes last."""
+    has_scores = any(row.score for row in rows)
 
-    def place(row: BoardRow) -> tuple[bool, float, float, str]:
-        score = row.score.wb_score if row.score else None
-        mix = row.reward.mix if row.reward else None
-        last = float("inf")
-        return (
-            row.partial and not allow_partial,
-            last if score is None else -score,
-            last if mix is None else -mix,
-            row.name,
-        )
+    def can(row: BoardRow) -> bool:
+        there = row.value is not None and (row.score is not None or not has_scores)
+        return there and (allow_partial or not row.partial)
 
-    ordered = sorted(rows, key=place)
-    out: list[BoardRow] = []
-    for row in ordered:
-        can = row.score is not None and row.score.wb_score is not None and (allow_partial or not row.partial)
-        rank = sum(r.rank is not None for r in out) + 1 if can else None
-        out.append(BoardRow(row.name, row.score, row.reward, row.truncated, rank))
-    return tuple(out)
+    ordered = sorted(rows, key=lambda row: (not can(row), row.value is None, -(row.value or 0.0), row.name))
+    return tuple(replace(row, rank=i if can(row) else None) for i, row in enumerate(ordered, 1))
 
 
-def _neighbors(rows: Sequence[BoardRow], verdicts: Mapping[str, Sequence[Verdict]]) -> tuple[Difference, ...]:
-    ranked = [row.name for row in rows if row.rank is not None]
-    scores = {
-        name: {v.task_id: v.value for v in verdicts[name] if v.kind == "score" and v.value is not None}
-        for name in ranked
-    }
-    return tuple(paired_difference(scores[a], scores[b], names=(a, b), n_boot=None) for a, b in pairwise(ranked))
+def _told_apart(
+    rows: tuple[BoardRow, ...],
+    matrix: ScoreMatrix,
+    rewards: Mapping[str, Sequence[Verdict]],
+    baselines: Sequence[str],
+    plan: _Plan,
+) -> tuple[Separability | None, tuple[BoardRow, ...]]:
+    """Which ranked models differ, and the rows with their rank bounds and their value on common tasks."""
+    import numpy as np
+
+    if any(row.score for row in rows):
+        scale, shift, names = 20.0, -100.0, matrix.models
+        values_TM = matrix.values_TM
+    else:
+        scale, shift, names = 100.0, 0.0, tuple(row.name for row in rows)
+        values_TM = mix_matrix(rewards, names, baselines)
+    column = {name: values_TM[:, m] for m, name in enumerate(names)}
+    ranked = [row.name for row in rows if row.rank is not None and row.name in column]
+    found = None
+    if len(ranked) > 1:
+        chosen_TM = np.column_stack([column[name] for name in ranked])
+        found = separability(chosen_TM, ranked, scale=scale, shift=shift, seed=plan.seed, n_boot=plan.n_boot)
+    out = []
+    for row in rows:
+        shared = [column[name] for name in {*ranked, row.name} if name in column]
+        there = ~np.isnan(np.column_stack(shared)).any(axis=1) if shared and row.name in column else np.zeros(0, bool)
+        common = float(column[row.name][there].mean()) * scale + shift if there.any() else None
+        bounds = found.ranks.get(row.name) if found else None
+        out.append(replace(row, rank_bounds=bounds, common=common, num_common=int(there.sum())))
+    return found, tuple(out)
 
 
 def _notes(tables: Sequence[JudgeTable], allow_partial: bool) -> Iterable[str]:
@@ -211,77 +319,24 @@ def _notes(tables: Sequence[JudgeTable], allow_partial: bool) -> Iterable[str]:
         yield f"{len(tables)} judges or versions ({named}): their scores are not comparable and share no ranking"
     for table in tables:
         for row in table.rows:
-            if row.score is not None and row.score.withheld and not allow_partial:
-                share = f"{100 * row.score.coverage:.1f} % of the tasks have a score"
-                yield f"{row.name} by {table.judge}: {share}, not ranked (--allow-partial ranks it)"
-            for warning in (*(row.score.warnings if row.score else ()), *(row.reward.warnings if row.reward else ())):
-                yield f"{row.name} by {table.judge}: {warning}"
+            yield from _row_notes(table, row, allow_partial)
         cut = [f"{row.name} {row.truncated}" for row in table.rows if row.truncated]
         if cut:
             yield f"answers that were cut before {table.judge} saw them: {', '.join(cut)}"
+        for what, found in (("ratings", table.ratings), ("ratings at equal length", table.ratings_at_equal_length)):
+            if found is not None and found.reason and found.num_votes:
+                yield f"{what} by {table.judge}: {found.reason}"
 
 
-def _model_json(row: BoardRow, table: JudgeTable) -> dict[str, Any]:
-    out: dict[str, Any] = {"name": row.name, "judge": table.judge, "version": table.version, "rank": row.rank}
-    score = row.score
-    if score is not None:
-        shown = row.rank is not None
-        out |= {
-            "n": score.n,
-            "num_tasks": score.num_tasks,
-            "coverage": score.coverage,
-            "coverage_basis": table.basis,
-            "wb_score": score.wb_score if shown else None,
-            "wb_score_ci": [_number(score.interval.low), _number(score.interval.high)] if shown else None,
-            "se": score.se,
-            "partial": row.partial,
-            "bounds": list(score.bounds) if score.bounds else None,
-            "statuses": dict(score.statuses),
-            "empty": score.empty,
-            "truncated": row.truncated,
-            "mean_chars": score.mean_chars,
-        }
-        if score.groups:
-            out["groups"] = {name: group._asdict() for name, group in score.groups.items()}
-            out |= {"macro": score.macro, "macro_june": score.macro_june}
-    if row.reward is not None:
-        out["wb_reward_mix"] = row.reward.mix
-        out["wb_reward_mix_without_self"] = row.reward.mix_without_self
-        out["wb_reward"] = {
-            name: {
-                "reward": one.reward,
-                "n": one.n,
-                "coverage": one.coverage,
-                "se": one.se,
-                "ci": [_number(one.interval.low), _number(one.interval.high)] if one.interval else None,
-                "is_self": one.is_self,
-                "counts": one.counts._asdict(),
-            }
-            for name, one in row.reward.baselines.items()
-        }
-    return out
-
-
-def _number(value: float) -> float | None:
-    return None if value != value else value
-
-
-def _table_json(table: JudgeTable) -> dict[str, Any]:
-    return {
-        "judge": table.judge,
-        "version": table.version,
-        "num_tasks": table.num_tasks,
-        "coverage_basis": table.basis,
-        "ranking": [row.name for row in table.rows if row.rank is not None],
-        "neighbors": [
-            {
-                "first": d.first,
-                "second": d.second,
-                "n_common": d.n_common,
-                "difference": d.value,
-                "se": d.se,
-                "separable": d.separable,
-            }
-            for d in table.neighbors
-        ],
-    }
+def _row_notes(table: JudgeTable, row: BoardRow, allow_partial: bool) -> Iterable[str]:
+    if row.value is not None and row.partial and not allow_partial:
+        share = f"{100 * row.coverage:.1f} % of the tasks {'have a score' if row.score else 'were compared'}"
+        bounds = row.score.bounds if row.score else None
+        between = f", its score lies between {bounds[0]:.1f} and {bounds[1]:.1f}" if bounds else ""
+        common = f"; on the {row.num_common:,} common tasks {row.common:.1f}" if row.common is not None else ""
+        yield f"{row.name} by {table.judge}: {share}, not ranked (--allow-partial ranks it){between}{common}"
+    for warning in (*(row.score.warnings if row.score else ()), *(row.reward.warnings if row.reward else ())):
+        yield f"{row.name} by {table.judge}: {warning}"
+    for baseline, one in row.length_controlled.items():
+        if one.rate is None:
+            yield f"{row.name} against {baseline} by {table.judge}: no length-controlled rate, {one.reason}"

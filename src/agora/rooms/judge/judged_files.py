@@ -173,7 +173,7 @@ def _score_row(row: dict[str, Any], source: _Source) -> Verdict:
     meta: dict[str, Any] = {"version": version}
     if not text.strip():
         meta["empty"] = True
-    elif text.endswith(_CUT_MARK):
+    elif text.rstrip().endswith(_CUT_MARK):
         meta["truncated"] = True
     return Verdict(
         f"{judge}/{version}/{model}/{task}",

@@ -14,7 +14,15 @@ from typing import NamedTuple
 
 from agora.core.errors import DataError
 from agora.core.records import Verdict
-from agora.core.stats import Interval, bootstrap_mean, paired_bootstrap, standard_error
+from agora.core.stats import (
+    Interval,
+    Resampling,
+    bootstrap_mean,
+    count_blocks,
+    paired_bootstrap,
+    percentiles,
+    standard_error,
+)
 from agora.rooms.judge.types import GROUP_WEIGHTS, GROUP_WEIGHTS_JUNE, GROUPS, TaskSet, unknown_tags
 
 WARN_UNSCORED = 0.02
@@ -54,6 +62,8 @@ class ScoreReport:
         wb_score: on the published scale; None when nothing was scored.
         interval: bootstrap interval over tasks.
         bounds: the value if every unscored task had 1, and 10.
+        macro: the groups' values with the published weights; ``macro_june`` with those of June 2024,
+            ``macro_unweighted`` with equal ones; ``macro_interval``: bootstrap over tasks.
         empty: empty answers (scored 1 without a call unless the source did otherwise).
         mean_chars: mean length of the answers that are not empty.
     """
@@ -70,6 +80,8 @@ class ScoreReport:
     groups: Mapping[str, GroupValue] = field(default_factory=dict)
     macro: float | None = None
     macro_june: float | None = None
+    macro_unweighted: float | None = None
+    macro_interval: Interval | None = None
     empty: int = 0
     mean_chars: float | None = None
     warnings: tuple[str, ...] = ()
@@ -104,7 +116,7 @@ def score_report(
     Raises:
         DataError: no verdicts, several models or judges, two verdicts on a task, or a task outside the benchmark.
     """
-    by_task = one_a_task(verdicts, tasks)
+    by_task = dict(sorted(one_a_task(verdicts, tasks).items()))  # the bootstrap must not see the order of the file
     rows = list(by_task.values())
     scored = [v for v in rows if v.status == "ok" and v.value is not None]
     values = [float(v.value) for v in scored if v.value is not None]
@@ -127,6 +139,8 @@ def score_report(
         groups=groups,
         macro=macro(means),
         macro_june=macro(means, GROUP_WEIGHTS_JUNE),
+        macro_unweighted=macro(means, dict.fromkeys(GROUPS, 1.0)),
+        macro_interval=_macro_interval(by_task, tasks, seed, n_boot) if tasks is not None else None,
         empty=sum(is_empty(v) for v in rows),
         mean_chars=sum(lengths) / len(lengths) if lengths else None,
         warnings=tuple(_warnings(rows, len(values), total, tasks)),
@@ -186,6 +200,37 @@ def _groups(by_task: Mapping[str, Verdict], tasks: TaskSet) -> dict[str, GroupVa
     }
 
 
+def _macro_interval(by_task: Mapping[str, Verdict], tasks: TaskSet, seed: int, n_boot: int) -> Interval | None:
+    """Bootstrap over tasks, each drawn with all its groups."""
+    scored = {task: v.value for task, v in by_task.items() if v.value is not None}
+    found = macro_draws(scored, tasks, seed=seed, n_boot=n_boot)
+    return None if found is None else found.rescaled(20, -100)
+
+
+def macro_draws(values: Mapping[str, float], tasks: TaskSet, *, seed: int, n_boot: int) -> Interval | None:
+    """The weighted mean of the groups' means of any value by task, with its interval; None unless all groups have one.
+
+    Resamples in which a group has no task are not counted.
+    """
+    import numpy as np
+
+    ids = sorted(values)
+    member_TG = np.array([[group in tasks.groups.get(task, ()) for group in GROUPS] for task in ids], dtype=float)
+    if len(ids) < 2 or not (member_TG.sum(axis=0) > 0).all():
+        return None
+    value_T = np.array([values[task] for task in ids])
+    weight_G = np.array([GROUP_WEIGHTS[group] for group in GROUPS])
+    weight_G /= weight_G.sum()
+    plan = Resampling(seed, n_boot, 0.95)
+    draws = []
+    with np.errstate(invalid="ignore"):
+        for counts_BT in count_blocks(len(ids), plan):
+            draws.append(((counts_BT * value_T) @ member_TG / (counts_BT @ member_TG)) @ weight_G)
+    low, high = percentiles(np.concatenate(draws), 0.95)
+    estimate = float((value_T @ member_TG / member_TG.sum(axis=0)) @ weight_G)
+    return Interval(estimate, low, high, len(ids), plan.name("bootstrap over tasks"))
+
+
 def _warnings(rows: Sequence[Verdict], n: int, total: int, tasks: TaskSet | None) -> Iterator[str]:
     unscored = total - n
     if total and unscored / total > WARN_UNSCORED:
@@ -226,6 +271,21 @@ class Difference:
         """True when the difference is more than noise (paired, 95 %)."""
         return self.z is not None and abs(self.z) > 1.96
 
+    def mirrored(self) -> Difference:
+        """The same difference, second minus first."""
+        return Difference(
+            self.second,
+            self.first,
+            self.n_common,
+            None if self.value is None else 0.0 - self.value,
+            self.se,
+            None if self.z is None else 0.0 - self.z,
+            self.losses,
+            self.ties,
+            self.wins,
+            self.interval.rescaled(-1.0) if self.interval else None,
+        )
+
 
 def paired_difference(
     first: Iterable[Verdict] | Mapping[str, float],
@@ -245,7 +305,7 @@ def paired_difference(
     name_a, a = _scores(first)
     name_b, b = _scores(second)
     name_a, name_b = names or (name_a, name_b)
-    common = [task for task in a if task in b]
+    common = sorted(a.keys() & b.keys())
     left, right = [a[task] for task in common], [b[task] for task in common]
     gaps = [x - y for x, y in zip(left, right, strict=True)]
     se = _se(gaps)

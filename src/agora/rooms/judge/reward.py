@@ -10,13 +10,17 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from agora.core.errors import DataError
 from agora.core.records import Verdict
 from agora.core.stats import Interval, bootstrap_mean, standard_error
-from agora.rooms.judge.metrics import macro
+from agora.rooms.judge.metrics import is_empty, macro
 from agora.rooms.judge.types import GROUPS, Outcome, TaskSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: The three baselines of the paper.
 BASELINES = ("gpt-4-turbo-2024-04-09", "claude-3-haiku-20240307", "Llama-2-70b-chat-hf")
@@ -69,7 +73,7 @@ def relabel(verdicts: Iterable[Verdict], margin: int | None) -> list[Verdict]:
 
 def winner_excess(verdict: Verdict) -> int | None:
     """How many characters the winner of a slight outcome is longer than the loser; None for any other outcome."""
-    if verdict.kind != "pair" or verdict.value is None or not Outcome(verdict.value).slight:
+    if verdict.kind != "pair" or verdict.value is None or abs(verdict.value) != Outcome.BETTER.value:
         return None
     if verdict.n_chars is None or verdict.baseline_n_chars is None:
         raise DataError(f"the verdict on task {verdict.task_id} lacks the answers' lengths, which the margin needs")
@@ -103,6 +107,11 @@ class BaselineReward:
     macro: float | None = None
 
     @property
+    def win_rate(self) -> float | None:
+        """The reward as a win rate in percent, ties half: 50 against itself, AlpacaEval's number."""
+        return None if self.reward is None else 50 + self.reward / 2
+
+    @property
     def coverage(self) -> float:
         """Share of the benchmark's tasks that were compared; 1 for a baseline against itself."""
         return 1.0 if self.is_self else self.n / self.num_tasks if self.num_tasks else 0.0
@@ -116,6 +125,8 @@ class RewardReport:
         mix: mean over the baselines with equal weight; None while one of them has not been compared.
         mix_without_self: the same without the model's comparison with itself; None where that leaves none.
         margin: the length margin K that was applied; None for none.
+        macro: mean over the baselines of the macro rewards; None while one is missing.
+        mean_chars: mean length of the candidate's answers that are not empty.
     """
 
     model: str
@@ -125,6 +136,8 @@ class RewardReport:
     mix_interval: Interval | None
     mix_without_self: float | None
     margin: int | None = None
+    macro: float | None = None
+    mean_chars: float | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -175,8 +188,44 @@ def reward_report(
         mix_interval=_mix_interval(rewards, outcomes, seed, n_boot),
         mix_without_self=_mean_or_none(others),
         margin=margin,
+        macro=_mean_or_none([0.0 if reward.is_self else reward.macro for reward in rewards.values()]),
+        mean_chars=_mean_chars(rows),
         warnings=tuple(f"not compared with {b}: no mix" for b, reward in rewards.items() if reward.reward is None),
     )
+
+
+def _mean_chars(verdicts: Sequence[Verdict]) -> float | None:
+    lengths = {v.task_id: v.n_chars for v in verdicts if v.n_chars is not None and not is_empty(v)}
+    return sum(lengths.values()) / len(lengths) if lengths else None
+
+
+def mix_matrix(
+    verdicts: Mapping[str, Sequence[Verdict]], models: Sequence[str], baselines: Sequence[str]
+) -> NDArray[np.float64]:
+    """Each model's mean outcome over the baselines on each task (T x M, -1..1); NaN unless compared with all of them.
+
+    A baseline's comparison with itself is 0. Tasks are sorted by id.
+    """
+    import numpy as np
+
+    outcomes = {
+        (model, baseline): _by_task([v for v in verdicts.get(model, ()) if v.baseline == baseline])
+        for model in models
+        for baseline in baselines
+        if model != baseline
+    }
+    tasks = sorted({task for by_task in outcomes.values() for task in by_task})
+    place = {task: i for i, task in enumerate(tasks)}
+    out = np.zeros((len(tasks), len(models)))
+    for m, model in enumerate(models):
+        for baseline in baselines:
+            if model == baseline:
+                continue
+            column = np.full(len(tasks), np.nan)
+            for task, values in outcomes[model, baseline].items():
+                column[place[task]] = sum(values) / len(values)
+            out[:, m] += column / len(baselines)
+    return out
 
 
 def _single(what: str, names: set[str], given: str | None) -> str:
@@ -204,7 +253,8 @@ def _by_task(verdicts: Sequence[Verdict]) -> dict[str, tuple[float, ...]]:
         seen.add(key)
         if verdict.status == "ok" and verdict.value is not None:
             orders[verdict.task_id][verdict.order] = verdict.value
-    return {task: tuple(values.values()) for task, values in orders.items()}
+    # sorted: the bootstrap must not see the order of the file
+    return {task: tuple(values.values()) for task, values in sorted(orders.items())}
 
 
 def _baseline_reward(
@@ -238,9 +288,14 @@ def _baseline_reward(
 
 
 def count_outcomes(verdicts: Iterable[Verdict]) -> Counts:
-    """Number of pair verdicts by outcome; those without a value are left out."""
-    found = Counter(v.value for v in verdicts if v.status == "ok" and v.value is not None)
+    """Number of pair verdicts by outcome; those without a value are left out, and a probability counts as slight."""
+    found = Counter(_nearest(v.value) for v in verdicts if v.status == "ok" and v.value is not None)
     return Counts(*(found[outcome.value] for outcome in Outcome))
+
+
+def _nearest(value: float) -> float:
+    """1, 0.5, 0, -0.5 or -1: what is between 0 and certainty is a slight preference."""
+    return value if value in (0.0, 1.0, -1.0) else math.copysign(0.5, value)
 
 
 def _group_means(means: Mapping[str, float], tasks: TaskSet) -> dict[str, float | None]:

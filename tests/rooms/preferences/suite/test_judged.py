@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from agora.core.errors import CapabilityError, DataError, EngineError
+from agora.core.length_control import length_controlled
 from agora.core.tables import read_rows
 from agora.microcosm.world import World
 from agora.rooms.preferences.suite.files import read_table
 from agora.rooms.preferences.suite.judges import CheckerJudge, EngineJudge, Opinion, PairQuestion
-from agora.rooms.preferences.suite.length_control import length_controlled
 from agora.rooms.preferences.suite.pairwise import PairwiseTest
 from agora.rooms.preferences.suite.run import run_suite
 from agora.rooms.preferences.suite.toxicity import ToxiGen

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from agora.core.json_rows import Row
+from agora.core.length_control import length_controlled
 from agora.core.records import Message, stable_id
 from agora.engines.types import Sampling
 from agora.rooms.preferences.suite.files import check_some, field, read_table
 from agora.rooms.preferences.suite.judges import Opinion, PairJudge, PairQuestion
-from agora.rooms.preferences.suite.length_control import length_controlled
 from agora.rooms.preferences.suite.protocol import Answered, Ask, Request, Test, mean_of
 from agora.rooms.preferences.types import EvalItem, EvalResult
 

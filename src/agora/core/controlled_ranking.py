@@ -1,0 +1,222 @@
+"""Bradley-Terry strengths with other causes of winning taken out: length, style, who is shown first.
+
+``logit P(first beats second) = strength_first - strength_second + features . coefficients``. A feature is a difference
+between the two (it changes its sign when they change places) and is 0 where they are equal, so the strengths answer who
+wins at equal length or style. Features are divided by their root mean square and never centered: subtracting a mean
+would make the answer depend on who is called first.
+
+Shape legend: N comparisons, M contestants, K features, P = M + K coefficients, T tasks, B resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from agora.core.errors import AgoraError, DataError
+from agora.core.logistic import sigmoid
+from agora.core.ranking import BattleColumns, Ranking
+from agora.core.stats import Interval, Resampling, count_blocks, percentiles
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray: TypeAlias = NDArray[np.float64]
+
+_STEPS = 100
+_TOLERANCE = 1e-10
+_CERTAIN = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlledRanking:
+    """Strengths at equal features, and what the features do.
+
+    Attributes:
+        ranking: the strengths, as those of :func:`~agora.core.ranking.bradley_terry`.
+        coefficients: log odds of one root mean square of each feature.
+        identified: False where the data do not tell the strengths from the features (a direction of no information).
+    """
+
+    ranking: Ranking
+    coefficients: Mapping[str, Interval]
+    identified: bool
+
+
+def root_mean_square(feature_N: FloatArray) -> FloatArray:
+    """The feature divided by its root mean square; zeros stay zeros."""
+    import numpy as np
+
+    size = float(np.sqrt(np.mean(np.square(feature_N)))) if len(feature_N) else 0.0
+    return feature_N / size if size > 0 else np.zeros_like(feature_N)
+
+
+def controlled_bradley_terry(
+    battles: BattleColumns,
+    features: Mapping[str, FloatArray],
+    *,
+    n_boot: int = 0,
+    seed: int = 0,
+    level: float = 0.95,
+    ridge: float = 1e-6,
+) -> ControlledRanking:
+    """Fit strengths and feature coefficients together; features are scaled by their root mean square.
+
+    Args:
+        battles: comparisons; the bootstrap draws tasks where they have them, comparisons otherwise.
+        features: N values by name.
+        n_boot: resamples for the intervals; 0: none. Each is one step from the fit of all data (Moulton and Zeger 1991,
+            with the second order of the step), which is a refit wherever each task is a small part of the data.
+        seed, level, ridge: as in :func:`~agora.core.ranking.bradley_terry`.
+
+    Raises:
+        DataError: a feature of another length, or what :func:`~agora.core.ranking.bradley_terry` refuses.
+    """
+    import numpy as np
+
+    battles.check()
+    n, num_models = len(battles.outcome_N), len(battles.names)
+    if any(len(feature) != n for feature in features.values()):
+        raise DataError("each feature needs one value a battle")
+    scaled = [root_mean_square(np.asarray(feature, dtype=float)) for feature in features.values()]
+    problem = _Problem.of(battles, np.column_stack(scaled) if scaled else np.empty((n, 0)), ridge)
+    theta = _fit(problem)
+    units = np.arange(n) if battles.task_N is None else np.unique(battles.task_N, return_inverse=True)[1]
+    method, draws_BP = "no bootstrap", np.empty((0, len(theta)))
+    if n_boot:
+        plan = Resampling(seed, n_boot, level)
+        method = plan.name(f"one-step bootstrap over {'battles' if battles.task_N is None else 'tasks'}")
+        draws_BP = problem.resampled(theta, np.asarray(units), plan)
+    ranking = Ranking(
+        names=battles.names,
+        strengths=tuple(map(float, theta[:num_models])),
+        draws_BM=draws_BP[:, :num_models],
+        separated=bool(abs(problem.design_NP @ theta).max() > _CERTAIN),
+        separated_share=float("nan"),
+        n=int(units.max()) + 1,
+        method=method,
+        level=level,
+    )
+    coefficients = {
+        name: Interval(float(theta[k]), *percentiles(draws_BP[:, k], level), ranking.n, method, 0, level)
+        for k, name in enumerate(features, num_models)
+    }
+    weakest = float(np.linalg.eigvalsh(problem.information(theta))[0])
+    return ControlledRanking(ranking, coefficients, weakest > 10 * ridge)
+
+
+class _Problem(NamedTuple):
+    """The likelihood of coefficients: P = M strengths, then K features."""
+
+    design_NP: Any  # sparse: +1 and -1 at the two contestants, then the features
+    outcomes: FloatArray
+    weights: FloatArray
+    num_models: int
+    ridge: float
+
+    @classmethod
+    def of(cls, battles: BattleColumns, features_NK: FloatArray, ridge: float) -> _Problem:
+        import numpy as np
+        from scipy.sparse import csr_array, hstack
+
+        n, num_models = len(battles.outcome_N), len(battles.names)
+        rows, ones = np.arange(n), np.ones(n)
+        places = np.concatenate([battles.first_N, battles.second_N])
+        cells = (np.concatenate([ones, -ones]), (np.concatenate([rows, rows]), places))
+        models = csr_array(cells, shape=(n, num_models))
+        design = hstack([models, csr_array(features_NK)], format="csr")
+        return cls(design, battles.outcome_N, battles.weights(), num_models, ridge)
+
+    def value(self, theta: FloatArray) -> float:
+        import numpy as np
+
+        x_N = self.design_NP @ theta
+        return float(self.weights @ (self.outcomes * x_N - np.logaddexp(0, x_N)) - self.ridge / 2 * theta @ theta)
+
+    def gradient(self, theta: FloatArray) -> FloatArray:
+        import numpy as np
+
+        residual_N = self.weights * (self.outcomes - sigmoid(self.design_NP @ theta))
+        return np.asarray(self.design_NP.T @ residual_N - self.ridge * theta)
+
+    def information(self, theta: FloatArray) -> FloatArray:
+        import numpy as np
+
+        weighted = self.design_NP.multiply(self._curvature(theta)[:, None])
+        return self._pinned(np.asarray((self.design_NP.T @ weighted).toarray()))
+
+    def _pinned(self, information: FloatArray) -> FloatArray:
+        """With the ridge, and with a term for the sum of strengths, of which the data know nothing."""
+        import numpy as np
+
+        size, m = information.shape[-1], self.num_models
+        pinned = information + self.ridge * np.eye(size)
+        scale = np.trace(information[..., :m, :m], axis1=-2, axis2=-1) / m**2
+        pinned[..., :m, :m] += np.asarray(scale)[..., None, None]
+        return np.asarray(pinned)
+
+    def _curvature(self, theta: FloatArray) -> FloatArray:
+        p_N = sigmoid(self.design_NP @ theta)
+        return self.weights * p_N * (1 - p_N)
+
+    def _bend(self, theta: FloatArray) -> FloatArray:
+        """Third derivatives of the likelihood, up to the sign, as P * P rows of P."""
+        import numpy as np
+
+        p_N = sigmoid(self.design_NP @ theta)
+        bent_NP = self.design_NP.multiply((self.weights * p_N * (1 - p_N) * (1 - 2 * p_N))[:, None]).tocsr()
+        columns = [self.design_NP[:, [p]].toarray() for p in range(len(theta))]
+        cells = [(self.design_NP.T @ bent_NP.multiply(column)).toarray() for column in columns]
+        return np.stack(cells).reshape(-1, len(theta))
+
+    def resampled(self, theta: FloatArray, units: NDArray[np.int64], plan: Resampling) -> FloatArray:
+        """Coefficients (B x P) of resamples of units (one label a comparison) by one step each."""
+        import numpy as np
+        from scipy.sparse import csr_array
+
+        size, n, num_units = len(theta), len(units), int(units.max()) + 1
+        gather_TN = csr_array((np.ones(n), (units, np.arange(n))), shape=(num_units, n))
+        residual_N = self.weights * (self.outcomes - sigmoid(self.design_NP @ theta))
+        score_TP = (gather_TN @ self.design_NP.multiply(residual_N[:, None])).toarray()
+        curved_NP = self.design_NP.multiply(self._curvature(theta)[:, None]).tocsr()
+        cells = [
+            (gather_TN @ curved_NP.multiply(self.design_NP[:, [p]].toarray())).toarray()  # column p of X' W X by unit
+            for p in range(size)
+        ]
+        information_TC = np.stack(cells, axis=2).reshape(num_units, size * size)
+        bend_CP = self._bend(theta)
+        draws = []
+        for counts_BT in count_blocks(num_units, plan, width=size * size):
+            information = self._pinned((counts_BT @ information_TC).reshape(-1, size, size))
+            score = counts_BT @ score_TP - self.ridge * theta
+            step = np.linalg.solve(information, score[:, :, None])[:, :, 0]
+            # how the information changes along the step, to second order (Chebyshev's method)
+            squares = (step[:, :, None] * step[:, None, :]).reshape(-1, size * size)
+            score -= squares @ bend_CP / 2
+            draws.append(theta + np.linalg.solve(information, score[:, :, None])[:, :, 0])
+        draws_BP = np.concatenate(draws)
+        strengths = draws_BP[:, : self.num_models]
+        strengths -= strengths.mean(axis=1, keepdims=True)
+        return np.asarray(draws_BP)
+
+
+def _fit(problem: _Problem) -> FloatArray:
+    """Maximum likelihood with the ridge and mean strength 0, by Newton steps halved where they would not climb."""
+    import numpy as np
+
+    theta: FloatArray = np.zeros(problem.design_NP.shape[1])
+    value = problem.value(theta)
+    for _ in range(_STEPS):
+        step = np.asarray(np.linalg.solve(problem.information(theta), problem.gradient(theta)), dtype=float)
+        for _ in range(40):
+            if problem.value(theta + step) >= value - 1e-12 * abs(value):
+                break
+            step = step / 2
+        theta = theta + step
+        theta[: problem.num_models] -= theta[: problem.num_models].mean()
+        value = problem.value(theta)
+        if float(abs(step).max()) <= _TOLERANCE * (1 + float(abs(theta).max())):
+            return theta
+    raise AgoraError(f"the controlled Bradley-Terry fit did not converge in {_STEPS} steps", hint="raise `ridge`")

@@ -1,0 +1,77 @@
+"""Commands that rank models from stored verdicts: parse, call one function, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")]
+Files = Annotated[list[Path], typer.Argument(help="Files of verdicts, or folders of them.", show_default=False)]
+Tasks = Annotated[Path | None, typer.Option("--tasks", help="The benchmark: its groups and its size.")]
+JudgeName = Annotated[str | None, typer.Option("--judge", help="The judge, where a file does not say.")]
+Baseline = Annotated[str | None, typer.Option("--baseline", help="The baseline of a pair file.")]
+
+
+def leaderboard(
+    files: Files,
+    margin: Annotated[
+        int | None, typer.Option("--margin", metavar="K", help="Slight wins by over K more characters are ties.")
+    ] = None,
+    tasks: Tasks = None,
+    judge: JudgeName = None,
+    baseline: Baseline = None,
+    difficulty: Annotated[
+        Path | None, typer.Option("--difficulty", help="CSV of task_id and difficulty, for length control.")
+    ] = None,
+    gamed: Annotated[
+        Path | None, typer.Option("--gamed", help="CSV of gamed baselines that hold the length term in place.")
+    ] = None,
+    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Rank models under 95 % coverage.")] = False,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Make a leaderboard from stored verdicts: one table a judge, with coverage and intervals."""
+    from agora.rooms.judge.board import LengthControl
+    from agora.rooms.judge.board import leaderboard as build
+    from agora.rooms.judge.length_control import read_difficulty, read_gamed
+    from agora.rooms.judge.types import TaskSet
+
+    known = read_difficulty(difficulty) if difficulty else None
+    board = build(
+        files,
+        tasks=TaskSet.read(tasks) if tasks else None,
+        judge=judge,
+        baseline=baseline,
+        margin=margin,
+        allow_partial=allow_partial,
+        control=LengthControl(known, read_gamed(gamed, known) if gamed else None),
+        seed=seed,
+    )
+    if json:
+        _print_json(board.to_json())
+        return
+    from agora.rooms.judge.show import tables
+
+    console = _console()
+    for table in tables(board):
+        console.print(table)
+    for note in board.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def _print_json(value: Any) -> None:
+    from agora.core.json_text import dumps
+
+    typer.echo(dumps(value).decode())
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else 140)
