@@ -20,6 +20,7 @@ from agora.loop.commands import loop
 from agora.microcosm.commands import app as microcosm_app
 from agora.rooms.judge.commands import app as judge_app
 from agora.rooms.preferences.commands import app as preferences_app
+from agora.rooms.preferences.plan_commands import plan
 from agora.rooms.preferences.train_commands import app as train_app
 from agora.rooms.synthesize.commands import app as synthesize_app
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command("loop")(loop)
 app.command("generate")(generate)
+app.command("plan")(plan)
 app.add_typer(runs_app, name="runs")
 app.add_typer(engines_app, name="engines")
 app.add_typer(data_app, name="data")

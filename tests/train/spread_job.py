@@ -67,7 +67,7 @@ def case(name: str, out: Path) -> Any:
     if name == "chunked head":
         from agora.train import logprobs
 
-        logprobs._KEEP_LOGITS, logprobs._CHUNK_ELEMENTS = 97, 970
+        logprobs.KEEP_LOGITS, logprobs.CHUNK_ELEMENTS = 97, 970
         return run("sft", start("sft"))
     if name == "bf16":
         config = CONFIG.model_copy(update={"bf16": True})

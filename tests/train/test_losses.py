@@ -113,8 +113,8 @@ def test_recomputing_logits_in_chunks_changes_nothing(model: Any, monkeypatch: p
     rng = np.random.default_rng(4)
     groups: list[Group] = [(naive.random_row(rng, str(i), 30, 20),) for i in range(6)]
     whole = loss_and_gradient(model, groups, SFT(), 10_000)
-    monkeypatch.setattr("agora.train.logprobs._KEEP_LOGITS", 1)
-    monkeypatch.setattr("agora.train.logprobs._CHUNK_ELEMENTS", 97 * 7)
+    monkeypatch.setattr("agora.train.logprobs.KEEP_LOGITS", 1)
+    monkeypatch.setattr("agora.train.logprobs.CHUNK_ELEMENTS", 97 * 7)
     chunked = loss_and_gradient(model, groups, SFT(), 10_000)
     assert chunked[0] == pytest.approx(whole[0], rel=1e-6)
     assert relative(chunked[1], whole[1]) < 1e-6

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 # Logits of one chunk are kept for the backward pass up to this many elements; above it they are recomputed.
-_KEEP_LOGITS = 32_000_000
-_CHUNK_ELEMENTS = 8_000_000
+KEEP_LOGITS = 32_000_000
+CHUNK_ELEMENTS = 8_000_000
 
 
 @one_pass
@@ -40,14 +40,14 @@ def target_logprobs(model: Any, batch: Batch, *, temperature: float = 1.0) -> to
     hidden_NH = hidden_BTH[batch.row_N, batch.position_N]
     vocabulary = model.get_output_embeddings().weight.shape[0]
     n = hidden_NH.shape[0]
-    if n * vocabulary <= _KEEP_LOGITS or not torch.is_grad_enabled():
-        step = n if torch.is_grad_enabled() else max(1, _CHUNK_ELEMENTS // vocabulary)
+    if n * vocabulary <= KEEP_LOGITS or not torch.is_grad_enabled():
+        step = n if torch.is_grad_enabled() else max(1, CHUNK_ELEMENTS // vocabulary)
         parts = [
             _chunk_logprobs(model, hidden_NH[i : i + step], batch.target_N[i : i + step], temperature)
             for i in range(0, n, max(1, step))
         ]
     else:
-        step = max(1, _CHUNK_ELEMENTS // vocabulary)
+        step = max(1, CHUNK_ELEMENTS // vocabulary)
         parts = [
             checkpoint(
                 _chunk_logprobs,
