@@ -66,11 +66,12 @@ class JsonlWriter:
             tail, start = block + tail, start - step
         return tail, 0
 
-    def write(self, row: Any) -> None:
-        """Append one record (or dictionary) and flush it to the system."""
+    def write(self, row: Any) -> int:
+        """Append one record (or dictionary) and flush it to the system; returns the line's length in bytes."""
         line = dumps(to_row(row) if hasattr(type(row), "SCHEMA") else row) + b"\n"
         with self._lock:
             self._append(line)
+        return len(line)
 
     def _append(self, line: bytes) -> None:
         written = 0

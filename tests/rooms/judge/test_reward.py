@@ -164,7 +164,7 @@ def test_order_policies() -> None:
     "text", ["", "random", "both:2", "sample-both:x", "sample-both:1.5", "sample-both:-1", "hash:1"]
 )
 def test_an_unknown_order_policy_names_the_known_ones(text: str) -> None:
-    with pytest.raises(ConfigError, match="hash, both or sample-both:p"):
+    with pytest.raises(ConfigError, match="hash, both, sample-both:p"):
         OrderPolicy.parse(text)
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agora.rooms.judge.answer_files import read_answer_files, read_answers
     from agora.rooms.judge.bias import LengthEffect, OrderBias, length_effect, order_bias
     from agora.rooms.judge.board import Leaderboard, leaderboard
     from agora.rooms.judge.judged_files import read_judged, read_judged_answers
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from agora.rooms.judge.llm import LlmJudge
     from agora.rooms.judge.metrics import Difference, ScoreReport, macro, paired_difference, score_report, wb_scale
     from agora.rooms.judge.reward import BASELINES, Counts, RewardReport, k_sweep, relabel, reward_report
-    from agora.rooms.judge.score import judge_pairs, judge_scores, read_answers
+    from agora.rooms.judge.score import judge_checklists, judge_pairs, judge_scores
     from agora.rooms.judge.types import Judge, JudgeSpec, OrderPolicy, Outcome, PairItem, ScoreItem, TaskSet
     from agora.rooms.judge.verdicts import read_verdicts
 
 _HOME = {
+    "answer_files": ("read_answer_files", "read_answers"),
     "bias": ("LengthEffect", "OrderBias", "length_effect", "order_bias"),
     "judged_files": ("read_judged", "read_judged_answers"),
     "judges": ("ReplayJudge", "RuleJudge", "open_judge"),
@@ -28,7 +30,7 @@ _HOME = {
     "llm": ("LlmJudge",),
     "metrics": ("Difference", "ScoreReport", "macro", "paired_difference", "score_report", "wb_scale"),
     "reward": ("BASELINES", "Counts", "RewardReport", "k_sweep", "relabel", "reward_report"),
-    "score": ("judge_pairs", "judge_scores", "read_answers"),
+    "score": ("judge_checklists", "judge_pairs", "judge_scores"),
     "types": ("Judge", "JudgeSpec", "OrderPolicy", "Outcome", "PairItem", "ScoreItem", "TaskSet"),
     "verdicts": ("read_verdicts",),
 }
@@ -53,6 +55,7 @@ __all__ = [
     "ScoreItem",
     "ScoreReport",
     "TaskSet",
+    "judge_checklists",
     "judge_pairs",
     "judge_scores",
     "k_sweep",
@@ -62,6 +65,7 @@ __all__ = [
     "open_judge",
     "order_bias",
     "paired_difference",
+    "read_answer_files",
     "read_answers",
     "read_judged",
     "read_judged_answers",

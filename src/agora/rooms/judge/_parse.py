@@ -18,6 +18,7 @@ from typing import Any
 Status = str  # ok | no_value | no_verdict_id | out_of_range | contradictory
 
 CHOICES = ("A++", "A+", "A=B", "B+", "B++")
+_MET = {"yes": 1.0, "partly": 0.5, "no": 0.0}
 _MAX_CHARS = 200_000  # a reply is a few thousand characters; more is noise that must not cost time
 _MAX_OBJECTS = 200
 _MAX_REPAIR_CHARS = 10_000
@@ -55,6 +56,36 @@ def parse_choice(text: str, token: str | None = None) -> Parsed:
         if loose:
             return loose[-1]
     return parsed
+
+
+def parse_checklist(text: str, token: str | None = None, *, num_items: int) -> Parsed:
+    """Read which of ``num_items`` questions are met out of a reply with the key ``items``.
+
+    Every question must be settled, and settled once. The value is the share met, in 0..1, with "partly" as a half.
+    """
+    found = _from_objects(_objects(text[-_MAX_CHARS:]), "items", lambda value: _read_items(value, num_items), token)
+    if found is None:
+        return Parsed("no_value" if token is None or token in text else "no_verdict_id")
+    return found
+
+
+def _read_items(value: object, num_items: int) -> Parsed:
+    entries = _plain(value)
+    met: dict[int, str] = {}
+    for entry in entries if isinstance(entries, list) else ():
+        number, said = (entry.get("item"), entry.get("met")) if isinstance(entry, dict) else (None, None)
+        said = "yes" if said is True else "no" if said is False else said
+        if isinstance(number, str) and number.strip().isdecimal():
+            number = int(number)
+        if not isinstance(said, str) or isinstance(number, bool) or not isinstance(number, int):
+            return Parsed("no_value")
+        said = said.strip().strip("*[]'\".").lower()
+        if said not in _MET or number in met or not 1 <= number <= num_items:
+            return Parsed("contradictory" if number in met else "no_value")
+        met[number] = said
+    if len(met) != num_items or not num_items:
+        return Parsed("no_value")
+    return Parsed("ok", sum(_MET[said] for said in met.values()) / num_items)
 
 
 def read_score(value: object) -> Parsed:

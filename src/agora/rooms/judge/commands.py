@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from agora.rooms.judge.ask_commands import answer, pairwise, score
 from agora.rooms.judge.rank_commands import leaderboard
 
 app = typer.Typer(help="Judge models' answers: WB-Score, WB-Reward, leaderboards.", no_args_is_help=True)
@@ -14,4 +15,7 @@ def judge() -> None:
     """Judge models' answers: WB-Score, WB-Reward, leaderboards."""
 
 
+app.command("answer")(answer)
+app.command("score")(score)
+app.command("pairwise")(pairwise)
 app.command("leaderboard")(leaderboard)

@@ -67,11 +67,20 @@ def judged_paths(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and _bare(p).suffix in _SUFFIXES)
+        inside = sorted(
+            p for p in path.rglob("*") if p.is_file() and _bare(p).suffix in _SUFFIXES and not _of_a_run(p, path)
+        )
         if not inside:
             raise MissingError("the folder holds no judged files (.jsonl, .json, .parquet)", where=str(path))
         found.extend(inside)
     return list(dict.fromkeys(found))
+
+
+def _of_a_run(file: Path, top: Path) -> bool:
+    """True for what a judging's folder holds beside its verdicts."""
+    folders = [folder for folder in file.parents if folder == top or top in folder.parents]
+    run = next((folder for folder in folders if (folder / "run.json").exists()), None)
+    return run is not None and file.relative_to(run).parts[0] != "verdicts"
 
 
 def _bare(path: Path) -> Path:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from agora.core.errors import ConfigError, DataError
 from agora.core.records import Verdict, stable_id
 from agora.rooms.judge.llm import LlmJudge
-from agora.rooms.judge.types import Item, Judge, Kind, PairItem, PromptRef, ScoreItem, text_hash, text_of
+from agora.rooms.judge.types import (
+    ChecklistItem,
+    Item,
+    Judge,
+    Kind,
+    PairItem,
+    PromptRef,
+    ScoreItem,
+    text_hash,
+    text_of,
+)
 from agora.rooms.judge.verdicts import latest, make_verdict, verdict_id, without_call
 
 if TYPE_CHECKING:
@@ -58,6 +68,10 @@ class RuleJudge:
         """Compare answers by their checks."""
         return (self._verdict(item) for item in items)
 
+    def check(self, items: Iterable[ChecklistItem]) -> Iterator[Verdict]:
+        """The share of checks that an answer passes."""
+        return (self._verdict(item) for item in items)
+
     def _verdict(self, item: Item) -> Verdict:
         prompt = self.prompt(item.kind)
         if (verdict := without_call(item, self.name, prompt)) is not None:
@@ -69,6 +83,9 @@ class RuleJudge:
         result = self._world.check(exercise, text_of(item.answer))
         if isinstance(item, ScoreItem):
             return make_verdict(item, self.name, prompt, "ok", float(result.score), parsed=_checks(result))
+        if isinstance(item, ChecklistItem):
+            share = sum(result.passed) / len(result.passed)
+            return make_verdict(item, self.name, prompt, "ok", share, parsed={"items": _answered(result)})
         other = self._world.check(exercise, text_of(item.baseline))
         parsed = {"candidate": _checks(result), "baseline": _checks(other)}
         return make_verdict(item, self.name, prompt, "ok", compare_checks(result, other), parsed=parsed)
@@ -85,6 +102,10 @@ def compare_checks(candidate: CheckResult, baseline: CheckResult) -> float:
 
 def _checks(result: CheckResult) -> dict[str, Any]:
     return {"correct": result.correct, "score": result.score, "passed": list(result.passed)}
+
+
+def _answered(result: CheckResult) -> list[dict[str, Any]]:
+    return [{"item": i, "met": "yes" if passed else "no"} for i, passed in enumerate(result.passed, 1)]
 
 
 class ReplayJudge:
@@ -125,6 +146,10 @@ class ReplayJudge:
         """Repeat stored comparisons."""
         return (self._verdict(item) for item in items)
 
+    def check(self, items: Iterable[ChecklistItem]) -> Iterator[Verdict]:
+        """Repeat stored checklists."""
+        return (self._verdict(item) for item in items)
+
     def _verdict(self, item: Item) -> Verdict:
         prompt = self.prompt(item.kind)
         stored = self._stored.get(item.identity)
@@ -139,8 +164,8 @@ class ReplayJudge:
 
 
 def _identity(verdict: Verdict) -> tuple[str, ...]:
-    if verdict.kind == "score":
-        return ("score", verdict.task_id, verdict.model)
+    if verdict.kind != "pair":
+        return (verdict.kind, verdict.task_id, verdict.model)
     return ("pair", verdict.task_id, verdict.model, verdict.baseline or "", verdict.order or "")
 
 
@@ -168,7 +193,9 @@ def open_judge(
     """Open a judge by name.
 
     Args:
-        uri: ``microcosm:checker``, ``replay:FILE`` (verdicts or judged files), or any engine URI.
+        uri: ``microcosm:checker``, the same with dials of error (``microcosm:checker?noise=0.2``, see
+            :class:`~agora.rooms.judge.dials.DialJudge`), ``replay:FILE`` (verdicts or judged files), or any engine URI.
+            A name may go before it (``strict=openai:MODEL``), which verdicts then bear in place of the URI.
         engine: a live engine to be used in place of opening ``uri``.
         seed: of the prompts' delimiter codes.
         engine_options: passed on to ``open_engine`` (cache, budget, concurrency, ...).
@@ -179,8 +206,13 @@ def open_judge(
     """
     if not uri and engine is None:
         raise ConfigError("the judge has no name", hint="use microcosm:checker, replay:FILE or an engine URI")
+    name, uri = split_name(uri)
     if engine is None and uri == CHECKER:
         return RuleJudge()
+    if engine is None and uri.startswith(f"{CHECKER}?"):
+        from agora.rooms.judge.dials import DialJudge, Dials
+
+        return DialJudge(Dials.parse(uri), seed=seed)
     if engine is None and re.match("replay:", uri):
         from agora.rooms.judge.judged_files import read_judged
 
@@ -193,4 +225,17 @@ def open_judge(
         from agora.engines import open_engine
 
         engine = open_engine(uri, **engine_options)
-    return LlmJudge(engine, name=uri or None, seed=seed, nonce=nonce, max_tokens=max_tokens, num_reasks=num_reasks)
+    name = name or uri or None
+    return LlmJudge(engine, name=name, seed=seed, nonce=nonce, max_tokens=max_tokens, num_reasks=num_reasks)
+
+
+def split_name(text: str) -> tuple[str | None, str]:
+    """``NAME=URI`` as its two parts; the name is None where there is only a URI."""
+    name, equals, uri = text.partition("=")
+    return (name.strip(), uri) if equals and name.strip() and ":" not in name else (None, text)
+
+
+def judge_name(text: str) -> str:
+    """The name that verdicts of a judge bear, without opening it: that before ``=``, else the URI without password."""
+    name, uri = split_name(text)
+    return re.sub(r"//[^/@]*@", "//", name or uri)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agora.core.records import Verdict, VerdictStatus, stable_id
-from agora.rooms.judge._parse import Parsed, parse_choice, parse_score
+from agora.rooms.judge._parse import Parsed, parse_checklist, parse_choice, parse_score
 from agora.rooms.judge.prompting import FilledPrompt, fill, prompt_ref, reminder
-from agora.rooms.judge.types import Item, Kind, Outcome, PairItem, PromptRef, ScoreItem
+from agora.rooms.judge.types import ChecklistItem, Item, Kind, Outcome, PairItem, PromptRef, ScoreItem
 from agora.rooms.judge.verdicts import make_verdict, without_call
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ class _Call:
     doubled: bool = False
     replies: list[str] = field(default_factory=list)
     usage: dict[str, Any] = field(default_factory=lambda: {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0})
+    cached: int = 0
     prompt: FilledPrompt | None = None
 
     def pay(self, reply: Generation) -> None:
         self.usage["prompt_tokens"] += reply.usage.prompt_tokens
         self.usage["completion_tokens"] += reply.usage.completion_tokens
-        self.usage["cost_usd"] += reply.usage.cost_usd
+        self.usage["cost_usd"] += 0.0 if reply.cached else reply.usage.cost_usd  # what is cached was paid before
+        self.cached += reply.cached
 
 
 class LlmJudge:
@@ -54,6 +56,8 @@ class LlmJudge:
         nonce: the run's own secret for the delimiter codes.
         max_tokens: longest reply, in tokens.
         num_reasks: how often an unreadable reply is asked for again.
+        one_round: ask every item once; an unreadable reply is then ``unparsed`` and marked as open to another round.
+            Requests bear the ids of OpenAI's batch files (:func:`custom_id`).
 
     Raises:
         CapabilityError: the engine cannot chat.
@@ -68,8 +72,10 @@ class LlmJudge:
         nonce: str | None = None,
         max_tokens: int = 1024,
         num_reasks: int = 2,
+        one_round: bool = False,
     ) -> None:
-        if "chat" not in engine.capabilities:
+        # a server is not probed for it: that would be a paid call, and the first real one tells the same
+        if not hasattr(engine, "can") and "chat" not in engine.capabilities:
             from agora.core.errors import CapabilityError
 
             raise CapabilityError(f"{engine.uri} cannot chat", hint="choose a chat model as the judge")
@@ -79,6 +85,7 @@ class LlmJudge:
         self._seed = seed
         self._max_tokens = max_tokens
         self._num_reasks = num_reasks
+        self._one_round = one_round
 
     @property
     def name(self) -> str:
@@ -96,6 +103,15 @@ class LlmJudge:
     def compare(self, items: Iterable[PairItem]) -> Iterator[Verdict]:
         """Compare answers with a baseline's."""
         return self._judge(items)
+
+    def check(self, items: Iterable[ChecklistItem]) -> Iterator[Verdict]:
+        """Go through the checklists."""
+        return self._judge(items)
+
+    def requests(self, items: Iterable[Item]) -> Iterator[ChatRequest]:
+        """The first calls about items, as they go into a batch file."""
+        for item in items:
+            yield self._request(custom_id(item), self._call(item))
 
     def _judge(self, items: Iterable[Item]) -> Iterator[Verdict]:
         """Ask about every item, then again about those whose reply was of no use, until none is left."""
@@ -118,9 +134,15 @@ class LlmJudge:
         for item in items:
             verdict = without_call(item, self.name, self.prompt(item.kind))
             if verdict is None:
-                yield _Call(item, self._max_tokens)
+                yield self._call(item)
             else:
                 settled.append(verdict)
+
+    def _call(self, item: Item) -> _Call:
+        """A first call; an item whose earlier replies could not be read gets the reminder and twice the room."""
+        if item.asked:
+            return _Call(item, 2 * self._max_tokens, num_reasks=1, doubled=True)
+        return _Call(item, self._max_tokens)
 
     def _ask(self, calls: Iterable[_Call]) -> Iterator[tuple[_Call, Generation | None]]:
         """Stream the calls through the engine; a call that the engine lost comes back with None."""
@@ -128,8 +150,9 @@ class LlmJudge:
 
         def requests() -> Iterator[ChatRequest]:
             for i, call in enumerate(calls):
-                in_flight[str(i)] = call
-                yield self._request(str(i), call)
+                id_ = custom_id(call.item) if self._one_round else str(i)
+                in_flight[id_] = call
+                yield self._request(id_, call)
 
         for reply in self.engine.chat(requests()):
             yield in_flight.pop(reply.id), reply
@@ -141,7 +164,8 @@ class LlmJudge:
 
         call.prompt = fill(call.item, self._nonce)
         text = call.prompt.text + (reminder(call.item.kind) if call.num_reasks else "")
-        seed = int(stable_id(self._seed, call.item.content, len(call.replies), size=4), 16) >> 1
+        turn = call.item.asked + len(call.replies)
+        seed = int(stable_id(self._seed, call.item.content, turn, size=4), 16) >> 1
         sampling = Sampling(temperature=0.0, max_tokens=call.max_tokens, seed=seed)
         return ChatRequest(request_id, ({"role": "user", "content": text},), sampling)
 
@@ -154,10 +178,11 @@ class LlmJudge:
         call.pay(reply)
         call.replies.append(reply.text)
         assert call.prompt is not None
-        parse = parse_score if call.item.kind == "score" else parse_choice
-        parsed = parse(reply.text, call.prompt.token)
+        parsed = read_reply(call.item.kind, reply.text, call.prompt.token, len(call.item.task.checklist))
         if parsed.status == "ok":
             return self._verdict(call, "ok", parsed, parsed=parsed.fields)
+        if self._one_round:
+            return self._verdict(call, "unparsed", None, parsed={**parsed.fields, "reason": parsed.status})
         if reply.finish_reason == "length" and not call.doubled:
             call.doubled, call.max_tokens = True, 2 * call.max_tokens
             return None
@@ -174,14 +199,43 @@ class LlmJudge:
             if isinstance(item, PairItem):
                 parsed = {**parsed, "choice": found.value}
         *earlier, last = call.replies or [""]
-        meta: dict[str, Any] = {"attempts": len(call.replies), "max_tokens": call.max_tokens}
+        asked = call.item.asked + len(call.replies)
+        meta: dict[str, Any] = {"attempts": asked, "max_tokens": call.max_tokens}
         if earlier:
             meta["earlier_replies"] = earlier
-        if call.prompt is not None and call.prompt.neutralized:
-            meta["neutralized"] = call.prompt.neutralized
+        if call.cached:
+            meta["cached"] = call.cached
+        if call.prompt is not None:
+            meta["token"] = call.prompt.token  # what a later parser needs to tell the judge's words from a quote
+            if call.prompt.neutralized:
+                meta["neutralized"] = call.prompt.neutralized
+        if self._one_round and status == "unparsed" and asked <= self._num_reasks:
+            meta["open"] = True
         prompt = self.prompt(call.item.kind)
         verdict = make_verdict(call.item, self.name, prompt, status, value, raw_text=last, parsed=parsed, meta=meta)
         return replace(verdict, usage=call.usage)
+
+
+def read_reply(kind: Kind, text: str, token: str | None, num_questions: int) -> Parsed:
+    """What a judge's reply says.
+
+    Args:
+        token: the code beside which the value must stand; None for replies to other people's prompts.
+        num_questions: on the task's checklist.
+    """
+    if kind == "checklist":
+        return parse_checklist(text, token, num_items=num_questions)
+    return parse_score(text, token) if kind == "score" else parse_choice(text, token)
+
+
+def custom_id(item: Item) -> str:
+    """The id of an item's call in a batch file: ``TASK||MODEL``, or ``TASK||A:MODEL||B:MODEL`` of a comparison."""
+    if isinstance(item, PairItem):
+        names = (item.answer.model, item.baseline.model)
+        first, second = names if item.order == "candidate_first" else names[::-1]
+        return f"{item.task.id}||A:{first}||B:{second}"
+    ending = "||checklist" if item.kind == "checklist" else ""
+    return f"{item.task.id}||{item.answer.model}{ending}"
 
 
 def _drain(verdicts: list[Verdict]) -> Iterator[Verdict]:

@@ -23,7 +23,11 @@ REMINDER = (
     "\n\n# Reminder\n\nAn earlier reply could not be read. Reply with the one JSON object only, every key once, "
     '"{key}" holding {what}, and "verdict_id" copied exactly.\n'
 )
-_WANTED = {"score": ("score", "one number from 1 to 10"), "pair": ("choice", "one of A++ A+ A=B B+ B++")}
+_WANTED = {
+    "score": ("score", "one number from 1 to 10"),
+    "pair": ("choice", "one of A++ A+ A=B B+ B++"),
+    "checklist": ("items", 'one entry a question with "item" and "met"'),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,9 @@ def fill(item: Item, nonce: str) -> FilledPrompt:
     task_code = stable_id("task", nonce, task_hash(item.task))
     call_code = stable_id("call", nonce, item.content)
     history, query = conversation(item.task)
-    blocks = {"history": history, "query": query, "checklist": "\n".join(f"- {line}" for line in item.task.checklist)}
+    marks = (f"{i}." if item.kind == "checklist" else "-" for i in range(1, len(item.task.checklist) + 1))
+    checklist = "\n".join(f"{mark} {line}" for mark, line in zip(marks, item.task.checklist, strict=True))
+    blocks = {"history": history, "query": query, "checklist": checklist}
     if isinstance(item, PairItem):
         texts = (text_of(item.answer), text_of(item.baseline))
         blocks["response_a"], blocks["response_b"] = texts if item.order == "candidate_first" else texts[::-1]

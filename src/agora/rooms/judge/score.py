@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from agora.core.errors import AgoraError, DataError, UsageError
+from agora.core.errors import AgoraError, UsageError
 from agora.core.records import Answer, Task, Verdict
-from agora.core.schemas import from_row
-from agora.core.tables import read_rows
-from agora.rooms.judge.types import Item, Judge, Kind, OrderPolicy, PairItem, ScoreItem, TaskSet
+from agora.rooms.judge.types import (
+    ChecklistItem,
+    Item,
+    Judge,
+    Kind,
+    OrderPolicy,
+    PairItem,
+    PromptRef,
+    ScoreItem,
+    TaskSet,
+)
 from agora.rooms.judge.verdicts import VerdictFile, call_key, make_verdict, verdict_for, verdict_id, without_call
 
-ItemT = TypeVar("ItemT", ScoreItem, PairItem)
+ItemT = TypeVar("ItemT", bound=Item)
 
 #: Statuses that are asked again when a run is started again: those of calls that may succeed next time.
 RETRY = frozenset({"missing"})
@@ -49,9 +58,7 @@ def judge_scores(
         UsageError: unknown or repeated task ids, or missing answers.
         ConfigError: ``run_file`` holds verdicts by another judge or prompt.
     """
-    tasks = TaskSet.of(tasks)
-    checked = check_answers(tasks, answers, allow_partial=allow_partial)
-    items = [ScoreItem(tasks.by_id[answer.task_id], answer) for answer in checked]
+    items = score_items(tasks, answers, allow_partial=allow_partial)
     return _judge("score", items, judge, judge.score, run_file, retry)
 
 
@@ -76,35 +83,69 @@ def judge_pairs(
         order: order policy (:class:`~agora.rooms.judge.types.OrderPolicy`).
         seed: draws the orders.
     """
-    tasks, policy = TaskSet.of(tasks), OrderPolicy.parse(order)
-    checked = check_answers(tasks, answers, allow_partial=allow_partial)
-    baselines: dict[str, list[Answer]] = defaultdict(list)
-    for baseline in check_answers(tasks, baseline_answers, allow_partial=allow_partial, whose="baseline"):
-        baselines[baseline.task_id].append(baseline)
-    items = [
-        PairItem(tasks.by_id[answer.task_id], answer, baseline, shown)
-        for answer in checked
-        for baseline in baselines[answer.task_id]
-        if baseline.model != answer.model
-        for shown in policy.orders(answer.task_id, answer.model, seed=seed)
-    ]
+    items = pair_items(tasks, answers, baseline_answers, order=order, seed=seed, allow_partial=allow_partial)
     return _judge("pair", items, judge, judge.compare, run_file, retry)
 
 
-def read_answers(path: Path) -> list[Answer]:
-    """Read ``answer/1`` rows; an output that is null or no text is an empty answer, which is judged as one.
+def judge_checklists(
+    tasks: TaskSet | Iterable[Task],
+    answers: Iterable[Answer],
+    judge: Judge,
+    run_file: Path,
+    *,
+    allow_partial: bool = False,
+    retry: frozenset[str] = RETRY,
+) -> list[Verdict]:
+    """Go through each task's checklist for its answers; tasks without one are left out. As :func:`judge_scores`."""
+    items = checklist_items(tasks, answers, allow_partial=allow_partial)
+    return _judge("checklist", items, judge, judge.check, run_file, retry)
 
-    Raises:
-        DataError: a row that is no answer; names file and line.
-    """
-    answers = []
-    for line, row in read_rows(path):
-        output = row.get("output")
-        try:
-            answers.append(from_row(Answer, {**row, "output": output if isinstance(output, str) else ""}))
-        except DataError as err:
-            raise DataError(err.what, where=f"{path}:{line}", hint=err.hint) from None
-    return answers
+
+def score_items(
+    tasks: TaskSet | Iterable[Task], answers: Iterable[Answer], *, allow_partial: bool = False
+) -> list[ScoreItem]:
+    """What :func:`judge_scores` asks about, by model and then in benchmark order."""
+    tasks = TaskSet.of(tasks)
+    checked = check_answers(tasks, answers, allow_partial=allow_partial)
+    return [ScoreItem(tasks.by_id[answer.task_id], answer) for answer in checked]
+
+
+def checklist_items(
+    tasks: TaskSet | Iterable[Task], answers: Iterable[Answer], *, allow_partial: bool = False
+) -> list[ChecklistItem]:
+    """What :func:`judge_checklists` asks about, by model and then in benchmark order."""
+    tasks = TaskSet.of(tasks)
+    checked = check_answers(tasks, answers, allow_partial=allow_partial)
+    shown = [(tasks.by_id[answer.task_id], answer) for answer in checked]
+    return [ChecklistItem(task, answer) for task, answer in shown if task.checklist]
+
+
+def pair_items(
+    tasks: TaskSet | Iterable[Task],
+    answers: Iterable[Answer],
+    baseline_answers: Iterable[Answer],
+    *,
+    order: str | OrderPolicy = "hash",
+    seed: int = 0,
+    allow_partial: bool = False,
+) -> list[PairItem]:
+    """What :func:`judge_pairs` asks about, by model, then in benchmark order, then by baseline."""
+    tasks, policy = TaskSet.of(tasks), OrderPolicy.parse(order)
+    checked = check_answers(tasks, answers, allow_partial=allow_partial)
+    baselines: dict[str, list[Answer]] = defaultdict(list)
+    for baseline in check_answers(tasks, baseline_answers, allow_partial=allow_partial, whose="baseline answer"):
+        baselines[baseline.task_id].append(baseline)
+    names = sorted({baseline.model for of_task in baselines.values() for baseline in of_task})
+    items = []
+    for answer in checked:
+        position = tasks.position[answer.task_id]
+        turns = {name: i for i, name in enumerate(name for name in names if name != answer.model)}
+        for baseline in baselines[answer.task_id]:
+            if baseline.model != answer.model:
+                turn = turns[baseline.model]
+                shown = policy.orders(answer.task_id, answer.model, seed=seed, position=position, turn=turn)
+                items += [PairItem(tasks.by_id[answer.task_id], answer, baseline, each) for each in shown]
+    return items
 
 
 def check_answers(
@@ -145,45 +186,81 @@ def _judge(
     run_file: Path,
     retry: frozenset[str],
 ) -> list[Verdict]:
-    """Ask about what the file does not hold yet, and append each verdict as it comes."""
+    with VerdictFile(run_file, judge.name, judge.prompt(kind), kind) as stored:
+        settle(items, judge, ask, stored, retry)
+        return [stored.get(verdict_id(item, judge.name, judge.prompt(kind))) for item in items]
+
+
+def settle(
+    items: Sequence[ItemT],
+    judge: Judge,
+    ask: Callable[[Iterable[ItemT]], Iterator[Verdict]],
+    stored: VerdictFile,
+    retry: frozenset[str] = RETRY,
+) -> int:
+    """Ask about what the file does not hold yet, and append each verdict as it comes.
+
+    Args:
+        ask: ``judge.score``, ``judge.compare`` or ``judge.check``.
+
+    Returns:
+        How many items were put before the judge.
+    """
     from agora.core.progress import progress
 
-    prompt = judge.prompt(kind)
-    ids = [verdict_id(item, judge.name, prompt) for item in items]
-    with VerdictFile(run_file, judge.name, prompt, kind) as stored:
-        done = {id_ for id_, verdict in stored.by_id.items() if verdict.status not in retry}
-        todo = [item for item, id_ in zip(items, ids, strict=True) if id_ not in done]
-        calls = _settle_without_call(todo, judge, stored, retry)
-        with progress(len(calls), f"{judge.name} judges", unit="call") as bar:
-            for verdict in ask([same[0] for same in calls.values()]):
-                if verdict.id not in calls:
-                    raise AgoraError(f"{judge.name} judged task {verdict.task_id} unasked, or twice")
-                _store(calls.pop(verdict.id), verdict, judge, stored)
-                bar.advance()
-        for same in calls.values():
-            error = {"error": "the judge gave no verdict"}
-            _store(same, make_verdict(same[0], judge.name, prompt, "missing", parsed=error), judge, stored)
-        return [stored.by_id[id_] for id_ in ids]
+    calls = settle_without_call(items, judge, stored, retry)
+    asked = len(calls)
+    with progress(asked, f"{judge.name} judges", unit="call") as bar:
+        for verdict in ask([same[0] for same in calls.values()]):
+            if verdict.id not in calls:
+                raise AgoraError(f"{judge.name} judged task {verdict.task_id} unasked, or twice")
+            _store(calls.pop(verdict.id), verdict, judge, stored)
+            bar.advance()
+    for same in calls.values():
+        error = {"error": "the judge gave no verdict"}
+        prompt = judge.prompt(same[0].kind)
+        _store(same, make_verdict(same[0], judge.name, prompt, "missing", parsed=error), judge, stored)
+    return asked
 
 
-def _settle_without_call(
-    todo: Sequence[ItemT], judge: Judge, stored: VerdictFile, retry: frozenset[str]
+def settle_without_call(
+    items: Sequence[ItemT], judge: Judge, stored: VerdictFile, retry: frozenset[str]
 ) -> dict[str, list[ItemT]]:
     """Store what needs no call; the rest by the id of the one that is asked about for all with the same call."""
     asked: dict[str, str] = {}
     calls: dict[str, list[ItemT]] = {}
-    for item in todo:
+    for item in items:
         prompt = judge.prompt(item.kind)
-        key = call_key(item, judge.name, prompt)
+        id_ = verdict_id(item, judge.name, prompt)
+        if stored.settled(id_, retry):
+            continue
         known = without_call(item, judge.name, prompt)
-        if known is None and key in stored.by_call and stored.by_call[key].status not in retry:
-            known = verdict_for(item, stored.by_call[key], judge.name, prompt)
+        key = call_key(item, judge.name, prompt)
+        if known is None and (other := stored.by_call(key, retry)) is not None:
+            known = verdict_for(item, other, judge.name, prompt)
         if known is not None:
             stored.add(known)
         else:
-            id_ = asked.setdefault(key, verdict_id(item, judge.name, prompt))
-            calls.setdefault(id_, []).append(item)
+            again = replace(item, asked=stored.asked(id_)) if stored.asked(id_) else item
+            calls.setdefault(asked.setdefault(key, id_), []).append(again)
     return calls
+
+
+def count_calls(
+    items: Sequence[Item], judge: str, prompt: PromptRef, stored: VerdictFile | None, retry: frozenset[str] = RETRY
+) -> list[Item]:
+    """The items that a judge would have to be asked about, one a call."""
+    seen, found = set[str](), list[Item]()
+    for item in items:
+        key = call_key(item, judge, prompt)
+        done = stored is not None and (
+            stored.settled(verdict_id(item, judge, prompt), retry) or stored.by_call(key, retry) is not None
+        )
+        if not done and key not in seen and without_call(item, judge, prompt) is None:
+            seen.add(key)
+            asked = stored.asked(verdict_id(item, judge, prompt)) if stored is not None else 0
+            found.append(replace(item, asked=asked) if asked else item)
+    return found
 
 
 def _store(same: Sequence[Item], verdict: Verdict, judge: Judge, stored: VerdictFile) -> None:

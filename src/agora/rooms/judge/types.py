@@ -11,6 +11,7 @@ from enum import Enum
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from agora.core.errors import ConfigError, DataError
@@ -19,7 +20,7 @@ from agora.core.records import Answer, Task, Verdict, stable_id
 if TYPE_CHECKING:
     from agora.engines.types import Engine
 
-Kind = Literal["score", "pair"]
+Kind = Literal["score", "pair", "checklist"]
 Order = Literal["candidate_first", "candidate_second"]
 
 #: The five groups of the twelve task categories. A task belongs to the groups of all its tags, to each of them once.
@@ -165,10 +166,14 @@ class PromptRef(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreItem:
-    """An answer to be graded."""
+    """An answer to be graded.
+
+    ``asked`` counts the replies that an earlier run could not read, so that the next call carries the reminder.
+    """
 
     task: Task
     answer: Answer
+    asked: int = field(default=0, compare=False)
 
     kind: Kind = field(default="score", init=False)
 
@@ -184,6 +189,27 @@ class ScoreItem:
 
 
 @dataclass(frozen=True)
+class ChecklistItem:
+    """An answer whose task's checklist is gone through, question by question."""
+
+    task: Task
+    answer: Answer
+    asked: int = field(default=0, compare=False)
+
+    kind: Kind = field(default="checklist", init=False)
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of all that the judge is shown."""
+        return stable_id("checklist", task_hash(self.task), text_hash(text_of(self.answer)))
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Whose verdict this is."""
+        return ("checklist", self.task.id, self.answer.model)
+
+
+@dataclass(frozen=True)
 class PairItem:
     """Two answers to be compared, shown in the given order."""
 
@@ -191,6 +217,7 @@ class PairItem:
     answer: Answer
     baseline: Answer
     order: Order
+    asked: int = field(default=0, compare=False)
 
     kind: Kind = field(default="pair", init=False)
 
@@ -206,7 +233,7 @@ class PairItem:
         return ("pair", self.task.id, self.answer.model, self.baseline.model, self.order)
 
 
-Item = ScoreItem | PairItem
+Item = ScoreItem | PairItem | ChecklistItem
 
 
 class Judge(Protocol):
@@ -229,13 +256,18 @@ class Judge(Protocol):
     def compare(self, items: Iterable[PairItem]) -> Iterator[Verdict]:
         """Compare answers with a baseline's; values -1, -0.5, 0, 0.5, 1 from the candidate's side."""
 
+    def check(self, items: Iterable[ChecklistItem]) -> Iterator[Verdict]:
+        """Go through the checklists; values 0 to 1, the share of questions answered yes ("partly" counts half)."""
+
 
 @dataclass(frozen=True, slots=True)
 class OrderPolicy:
     """Who is shown first in a comparison.
 
-    ``hash``: one order by task and model, drawn from the seed. ``both``: two calls. ``sample-both:p``: both orders on a
-    share p of the tasks (0 to 1), which estimates the order bias for the rest.
+    ``hash``: drawn for each task and candidate from the seed, and turned with each further baseline, so that on every
+    task a candidate stands first against some baselines and second against others, and which ones differs from model to
+    model. ``both``: two calls. ``sample-both:p``: both orders on a share p of the tasks (0 to 1), which estimates the
+    order bias for the rest. ``legacy42``: the reference's sequence, the same for every model and baseline.
     """
 
     name: str = "hash"
@@ -243,11 +275,11 @@ class OrderPolicy:
 
     @classmethod
     def parse(cls, text: str | OrderPolicy) -> OrderPolicy:
-        """Read ``hash``, ``both``, ``sample-both`` (p = 0.1) or ``sample-both:p``."""
+        """Read ``hash``, ``both``, ``sample-both`` (p = 0.1), ``sample-both:p`` or ``legacy42``."""
         if isinstance(text, OrderPolicy):
             return text
         name, _, tail = text.partition(":")
-        if name in ("hash", "both") and not tail:
+        if name in ("hash", "both", "legacy42") and not tail:
             return cls(name, 1.0 if name == "both" else 0.0)
         if name == "sample-both":
             try:
@@ -256,14 +288,34 @@ class OrderPolicy:
                 share = -1.0
             if 0.0 <= share <= 1.0:
                 return cls(name, share)
-        raise ConfigError(f"unknown order policy {text!r}", hint="use hash, both or sample-both:p with p from 0 to 1")
+        hint = "use hash, both, sample-both:p with p from 0 to 1, or legacy42"
+        raise ConfigError(f"unknown order policy {text!r}", hint=hint)
 
-    def orders(self, task_id: str, model: str, *, seed: int = 0) -> tuple[Order, ...]:
-        """The orders in which this candidate is shown on this task; the same whatever the baseline."""
-        first: Order = "candidate_first" if _unit(seed, "order", task_id, model) < 0.5 else "candidate_second"
+    def orders(self, task_id: str, model: str, *, seed: int = 0, position: int = 0, turn: int = 0) -> tuple[Order, ...]:
+        """The orders in which a candidate is shown on a task.
+
+        Args:
+            seed: of the draw.
+            position: the task's place in the benchmark, from 0; what ``legacy42`` goes by.
+            turn: which of the candidate's baselines this is, from 0.
+        """
+        if self.name == "legacy42":
+            return ("candidate_first" if _legacy_first(position) else "candidate_second",)
         if _unit(seed, "both", task_id, model) < self.share:
             return ("candidate_first", "candidate_second")
-        return (first,)
+        first = (_unit(seed, "order", task_id, model) < 0.5) ^ bool(turn % 2)
+        return ("candidate_first" if first else "candidate_second",)
+
+
+def _legacy_first(position: int) -> bool:
+    """Whether the reference shows the candidate first on its ``position``-th task."""
+    return _legacy_draws(1 << max(10, position.bit_length()))[position] < 0.5
+
+
+@lru_cache(maxsize=4)
+def _legacy_draws(n: int) -> tuple[float, ...]:
+    rng = Random(42)  # the reference seeds Python's generator once and draws once a task, empty answers included
+    return tuple(rng.random() for _ in range(n))
 
 
 def _unit(*parts: object) -> float:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
-from agora.core.errors import AgoraError, ConfigError
+from agora.core.errors import AgoraError, ConfigError, DataError
 from agora.core.files import make_folder, write_failed
+from agora.core.json_text import loads
 from agora.core.records import Verdict, VerdictStatus, stable_id
+from agora.core.schemas import from_row
 from agora.rooms.judge.types import Item, Kind, PairItem, PromptRef, text_hash, text_of
 
 
@@ -71,14 +74,17 @@ def make_verdict(
 
 
 def _in_range(kind: Kind, value: float) -> bool:
-    return 1 <= value <= 10 if kind == "score" else value in (-1.0, -0.5, 0.0, 0.5, 1.0)
+    if kind == "pair":
+        return value in (-1.0, -0.5, 0.0, 0.5, 1.0)
+    return 1 <= value <= 10 if kind == "score" else 0 <= value <= 1
 
 
 def without_call(item: Item, judge: str, prompt: PromptRef) -> Verdict | None:
     """The verdict on an item that needs no judge: an empty answer, or two equal ones; None for all others."""
     answer = text_of(item.answer).strip()
     if not isinstance(item, PairItem):
-        return None if answer else make_verdict(item, judge, prompt, "ok", 1.0, meta={"skipped": "empty"})
+        lowest = 1.0 if item.kind == "score" else 0.0
+        return None if answer else make_verdict(item, judge, prompt, "ok", lowest, meta={"skipped": "empty"})
     baseline = text_of(item.baseline).strip()
     if answer == baseline:
         why = "identical" if answer else "both_empty"
@@ -87,6 +93,22 @@ def without_call(item: Item, judge: str, prompt: PromptRef) -> Verdict | None:
         return None
     value, why = (1.0, "baseline_empty") if answer else (-1.0, "empty")
     return make_verdict(item, judge, prompt, "ok", value, meta={"skipped": why})
+
+
+def fate(verdict: Verdict) -> str:
+    """What became of an item, finer than the verdict's status.
+
+    Returns:
+        ``ok``, ``skipped_empty`` and ``skipped_identical`` (settled without a call, with a value), ``unparsed``,
+        ``out_of_range``, ``refused`` (would fail again), ``judge_error`` (may pass next time) or ``missing``.
+    """
+    if verdict.status == "ok" and "skipped" in verdict.meta:
+        return "skipped_identical" if verdict.meta["skipped"] == "identical" else "skipped_empty"
+    if verdict.status == "unparsed" and verdict.parsed.get("reason") == "out_of_range":
+        return "out_of_range"
+    if verdict.status == "missing" and "error" in verdict.parsed:
+        return "judge_error"
+    return verdict.status
 
 
 def verdict_for(item: Item, other: Verdict, judge: str, prompt: PromptRef) -> Verdict:
@@ -117,11 +139,13 @@ def _locked(path: Path) -> int:
 class VerdictFile:
     """An append-only file of verdicts by one judge; the last line on an id counts.
 
-    It is locked while open. A line that a killed process left half-written is cut off on opening.
+    It is locked while open. A line that a killed process left half-written is cut off on opening. Only ids, statuses
+    and places are held in memory: a verdict is read back from its place.
 
     Raises:
         AgoraError: another process writes to the file.
         ConfigError: the file holds verdicts by another judge or prompt.
+        DataError: a line is no verdict; names file and line.
     """
 
     def __init__(self, path: Path, judge: str, prompt: PromptRef, kind: Kind) -> None:
@@ -130,37 +154,83 @@ class VerdictFile:
         self.path = Path(path)
         self._lock = _locked(self.path)
         self._writer = JsonlWriter(self.path)
+        self._places: dict[str, _Place] = {}
+        self._by_call: dict[str, str] = {}
+        self.cost_usd = 0.0
+        self._end = 0
+        self._reader = self.path.open("rb")
         try:
-            self.by_id = {verdict.id: verdict for verdict in read_verdicts(path)} if path.stat().st_size else {}
-            self._refuse_others(judge, prompt, kind)
+            self._read(judge, prompt, kind)
         except BaseException:
             self.close()
             raise
-        self.by_call = {v.meta["call"]: v for v in self.by_id.values() if "call" in v.meta}
 
-    def _refuse_others(self, judge: str, prompt: PromptRef, kind: Kind) -> None:
-        for verdict in self.by_id.values():
-            if verdict.judge != judge:
-                found, asked = f"judge {verdict.judge}", judge
-            elif verdict.kind == kind and verdict.prompt_hash != prompt.hash:
-                found, asked = f"prompt {verdict.prompt_name} {verdict.prompt_hash}", f"{prompt.name} {prompt.hash}"
-            else:
-                continue
-            raise ConfigError(
-                f"the file holds verdicts by {found}, this run uses {asked}",
-                where=str(self.path),
-                hint="write the verdicts of another judge or prompt to another file",
-            )
+    def _read(self, judge: str, prompt: PromptRef, kind: Kind) -> None:
+        for number, line in enumerate(self._reader, 1):
+            try:
+                row = loads(line)
+                self._keep(row["id"], row["status"], row["meta"], row["usage"], len(line))
+                found = (row["judge"], row["kind"], row["prompt_name"], row["prompt_hash"])
+            except (ValueError, KeyError, TypeError, AttributeError):
+                where = f"{self.path}:{number}"
+                raise DataError("the line is no verdict", where=where, hint="choose another file") from None
+            self._refuse_others(found, judge, prompt, kind)
+
+    def _refuse_others(self, row: tuple[str, str, str, str], judge: str, prompt: PromptRef, kind: Kind) -> None:
+        by, row_kind, name, sha = row
+        if by != judge:
+            found, asked = f"judge {by}", judge
+        elif row_kind == kind and sha != prompt.hash:
+            found, asked = f"prompt {name} {sha}", f"{prompt.name} {prompt.hash}"
+        else:
+            return
+        raise ConfigError(
+            f"the file holds verdicts by {found}, this run uses {asked}",
+            where=str(self.path),
+            hint="write the verdicts of another judge or prompt to another file",
+        )
+
+    def _keep(self, id_: str, status: str, meta: dict[str, Any], usage: dict[str, Any], size: int) -> None:
+        asked = int(meta.get("attempts", 1)) if status == "unparsed" else 0
+        self._places[id_] = _Place(self._end, size, sys.intern(status), asked, bool(meta.get("open")))
+        self._end += size
+        self.cost_usd += usage.get("cost_usd") or 0.0
+        if "call" in meta:
+            self._by_call[meta["call"]] = id_
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, id_: str) -> bool:
+        return id_ in self._places
+
+    def settled(self, id_: str, retry: frozenset[str]) -> bool:
+        """True when an id has a verdict that no further call could better."""
+        place = self._places.get(id_)
+        return place is not None and place.status not in retry and not place.open
+
+    def asked(self, id_: str) -> int:
+        """How many replies about an item came that could not be read."""
+        return self._places[id_].asked if id_ in self._places else 0
+
+    def by_call(self, key: str, retry: frozenset[str]) -> Verdict | None:
+        """A settled verdict on an item with this call key."""
+        id_ = self._by_call.get(key)
+        return self.get(id_) if id_ is not None and self.settled(id_, retry) else None
+
+    def get(self, id_: str) -> Verdict:
+        """The verdict on an id, read back from the file."""
+        place = self._places[id_]
+        return from_row(Verdict, loads(os.pread(self._reader.fileno(), place.size, place.start)))
 
     def add(self, verdict: Verdict) -> None:
         """Append a verdict; it is on disk when this returns."""
-        self._writer.write(verdict)
-        self.by_id[verdict.id] = verdict
-        if "call" in verdict.meta:
-            self.by_call[verdict.meta["call"]] = verdict
+        size = self._writer.write(verdict)
+        self._keep(verdict.id, verdict.status, verdict.meta, verdict.usage, size)
 
     def close(self) -> None:
         """Close the file and free the lock."""
+        self._reader.close()
         self._writer.close()
         os.close(self._lock)
 
@@ -169,6 +239,16 @@ class VerdictFile:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+
+class _Place(NamedTuple):
+    """Where a verdict lies in its file (bytes), its status, how many replies were unreadable, if a round is open."""
+
+    start: int
+    size: int
+    status: str
+    asked: int
+    open: bool
 
 
 def read_verdicts(path: Path) -> Iterator[Verdict]:
