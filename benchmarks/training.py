@@ -1,12 +1,13 @@
 """SFT, DPO and reward models against TRL's trainers: same model, same rows, same batches, fp32, same threads.
 
-    python benchmarks/training.py [--repeats 3] [--threads 2]
+    python benchmarks/training.py [--repeats 3] [--threads 1]
 
 What the peer does: TRL 1.16 pads every batch to its longest row, projects the whole vocabulary at every position and
 (without precomputing) runs the reference model in each step. It is given its best settings on a CPU: fp32, no gradient
 checkpointing, reference log-probabilities precomputed. Both sides are timed from tokenized rows to the last optimizer
 step, the reference pass included; medians of alternating repeats. First both take one step on the same rows and their
-losses are printed side by side.
+losses are printed side by side. Rates are tokens per CPU second, which other programs on the machine
+disturb less than the clock on the wall; with one thread and an idle machine the two are the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -106,8 +107,17 @@ def as_reward_model(model: Any) -> Any:
     return reward
 
 
-def ours(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> tuple[float, float, int]:
-    """(seconds, first loss, real tokens)."""
+class Run(NamedTuple):
+    """One training: wall and CPU seconds, the loss of its first batch, real tokens (0 where not counted)."""
+
+    wall_s: float
+    cpu_s: float
+    first_loss: float
+    tokens: int
+
+
+def ours(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> Run:
+    """The training as `agora train` runs it, on rows that are tokenized."""
     config = TrainConfig(
         learning_rate=1e-6, schedule="constant", warmup=0, epochs=1, batch_size=BATCH, token_budget=4096
     )
@@ -116,14 +126,18 @@ def ours(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> 
     else:
         groups = [encode_pair(tokenizer, pair) for pair in pairs]
     model = as_reward_model(model) if kind == "reward" else model
-    started = time.perf_counter()
+    started = time.perf_counter(), time.process_time()
     objective: Any = {"sft": SFT, "reward": RewardLoss}.get(kind, lambda: DPO(reference_logprobs(model, groups)))()
     result = train(model, groups, objective, config)
-    return time.perf_counter() - started, result.log[0]["loss"], result.tokens
+    return Run(*_since(started), result.log[0]["loss"], result.tokens)
 
 
-def peer(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> tuple[float, float, int]:
-    """(seconds, first loss, real tokens) of TRL's trainer; tokenization is outside the clock."""
+def _since(started: tuple[float, float]) -> tuple[float, float]:
+    return time.perf_counter() - started[0], time.process_time() - started[1]
+
+
+def peer(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> Run:
+    """The same with TRL's trainer; tokenization is outside the clock."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
@@ -171,18 +185,18 @@ def peer(kind: str, model: Any, tokenizer: Any, pairs: list[PreferencePair]) -> 
             trainer = SFTTrainer(
                 model=model, args=SFTConfig(output_dir=folder, **common), train_dataset=data, processing_class=tokenizer
             )
-        started = time.perf_counter()
+        started = time.perf_counter(), time.process_time()
         trainer.train()
-        seconds = time.perf_counter() - started
+        seconds = _since(started)
         first = next(row["loss"] for row in trainer.state.log_history if "loss" in row)
-    return seconds, float(first), 0
+    return Run(*seconds, float(first), 0)
 
 
 def main() -> None:
     """Print one line per kind and shape: tokens per second, ratio, first losses."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--kinds", default="sft,dpo,reward")
     options = parser.parse_args()
@@ -190,27 +204,32 @@ def main() -> None:
     warnings.simplefilter("ignore")
     tokenizer = make_tokenizer()
     fresh = make_model(tokenizer)
-    sides: dict[str, Callable[..., tuple[float, float, int]]] = {"ours": ours, "trl": peer}
-    print(f"{'kind':6} {'rows':13} {'ours tok/s':>11} {'trl tok/s':>10} {'ratio':>6}  ratios of pairs of runs")
+    sides: dict[str, Callable[..., Run]] = {"ours": ours, "trl": peer}
+    print(
+        f"{'kind':6} {'rows':13} {'ours tok/s':>11} {'trl tok/s':>10} {'ratio':>6} {'wall':>6}  ratios of pairs of runs"
+    )
     for kind in options.kinds.split(","):
         for label, shape in SHAPES.items():
             pairs = make_pairs(shape, options.pairs)
-            losses = [run(kind, copy.deepcopy(fresh), tokenizer, pairs[:BATCH])[1] for run in sides.values()]
+            losses = [run(kind, copy.deepcopy(fresh), tokenizer, pairs[:BATCH]).first_loss for run in sides.values()]
             gap = abs(losses[0] - losses[1]) / abs(losses[1])
-            times: dict[str, list[float]] = {name: [] for name in sides}
-            tokens = 0
+            runs: dict[str, list[Run]] = {name: [] for name in sides}
             for repeat in range(options.repeats + 1):
                 for name, run in sides.items():
-                    seconds, _, counted = run(kind, copy.deepcopy(fresh), tokenizer, pairs)
-                    tokens = counted or tokens
+                    done = run(kind, copy.deepcopy(fresh), tokenizer, pairs)
                     if repeat:  # the first round warms up
-                        times[name].append(seconds)
-            ratios = [b / a for a, b in zip(times["ours"], times["trl"], strict=True)]
-            rate = {name: tokens / statistics.median(values) for name, values in times.items()}
+                        runs[name].append(done)
+            both = list(zip(runs["ours"], runs["trl"], strict=True))
+            ratios = [peer.cpu_s / own.cpu_s for own, peer in both]
+            wall = statistics.median(peer.wall_s / own.wall_s for own, peer in both)
+            tokens = runs["ours"][0].tokens
+            rate = {name: tokens / statistics.median(r.cpu_s for r in many) for name, many in runs.items()}
             print(
-                f"{kind:6} {label:13} {rate['ours']:11.0f} {rate['trl']:10.0f} {statistics.median(ratios):6.2f}  "
+                f"{kind:6} {label:13} {rate['ours']:11.0f} {rate['trl']:10.0f} "
+                f"{statistics.median(ratios):6.2f} {wall:6.2f}  "
                 + " ".join(f"{r:.2f}" for r in ratios)
-                + f"  first losses {losses[0]:.6f} {losses[1]:.6f} (relative gap {gap:.1e})"
+                + f"  first losses {losses[0]:.6f} {losses[1]:.6f} (relative gap {gap:.1e})",
+                flush=True,
             )
 
 
