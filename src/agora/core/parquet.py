@@ -7,9 +7,10 @@ import decimal
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -42,13 +43,16 @@ def parquet_source(path: Path, first: bytes, source: BinaryIO) -> Iterator[Path 
         yield cast(BinaryIO, copy)
 
 
-def parquet_rows(path: Path, source: Path | BinaryIO | None = None, *, start: int = 0) -> Iterator[dict[str, Any]]:
+def parquet_rows(
+    path: Path, source: Path | BinaryIO | None = None, *, start: int = 0, without: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
     """The rows of a Parquet file, a batch in memory at a time.
 
     Args:
         path: the file; also named in errors.
         source: read this instead (see :func:`parquet_source`).
         start: skip this many rows, whole row groups without reading them.
+        without: columns that are not read.
 
     Raises:
         DataError: the file is damaged or holds values that have no JSON form.
@@ -56,13 +60,42 @@ def parquet_rows(path: Path, source: Path | BinaryIO | None = None, *, start: in
     with _reading(path, source or path) as file:
         unpackers, schema_name = _unpackers(file.schema_arrow)
         groups, skip = _groups_from(file, start)
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups):
+        columns = [name for name in file.schema_arrow.names if name not in without] if without else None
+        unpackers = [(name, unpack) for name, unpack in unpackers if name not in without]
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=columns):
             rows = batch.slice(min(skip, batch.num_rows)).to_pylist()
             skip -= batch.num_rows - len(rows)
             for row in rows:
                 for name, unpack in unpackers:
                     row[name] = unpack(row[name])
                 yield {"schema": schema_name} | row if schema_name else row
+
+
+def parquet_picked(
+    path: Path, numbers: Sequence[int], source: Path | BinaryIO | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Single rows by their 1-based numbers, ascending; row groups that hold none of them are not read."""
+    with _reading(path, source or path) as file:
+        unpackers, schema_name = _unpackers(file.schema_arrow)
+        ends = list(accumulate(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)))
+        groups = sorted({bisect_left(ends, number) for number in numbers if 1 <= number <= (ends[-1] if ends else 0)})
+        at = 0  # how many of the numbers are found
+        for group in groups:
+            first = ends[group - 1] if group else 0
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
+                stop = bisect_right(numbers, first + batch.num_rows)
+                wanted = numbers[at:stop]
+                for number, row in zip(wanted, batch.take([n - first - 1 for n in wanted]).to_pylist(), strict=True):
+                    for name, unpack in unpackers:
+                        row[name] = unpack(row[name])
+                    yield number, {"schema": schema_name} | row if schema_name else row
+                at, first = stop, first + batch.num_rows
+
+
+def parquet_columns(path: Path, source: Path | BinaryIO | None = None) -> list[str]:
+    """The names of the columns."""
+    with _reading(path, source or path) as file:
+        return [str(name) for name in file.schema_arrow.names]
 
 
 def parquet_num_rows(path: Path, source: Path | BinaryIO | None = None) -> int:

@@ -6,8 +6,8 @@ line and a reason, or stops the reading with one clear error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,15 +15,24 @@ from agora.core.errors import DataError
 from agora.core.files import open_plain, require_file
 from agora.core.json_rows import Row, first_line, layout, line_rows, whole_rows
 from agora.core.jsonl import JsonlWriter, Rejects, read_json, write_json, write_jsonl
-from agora.core.parquet import parquet_num_rows, parquet_rows, parquet_source, write_parquet
+from agora.core.parquet import (
+    parquet_columns,
+    parquet_num_rows,
+    parquet_picked,
+    parquet_rows,
+    parquet_source,
+    write_parquet,
+)
 from agora.core.schemas import from_row
 
 __all__ = [
     "JsonlWriter",
     "Rejects",
     "Row",
+    "column_names",
     "find_slices",
     "read_json",
+    "read_picked",
     "read_records",
     "read_rows",
     "read_slice",
@@ -90,7 +99,13 @@ def _rows(path: Path, rejects: Rejects | None) -> Iterator[Row]:
 
 
 def read_slice(
-    path: Path, start: int, stop: int, *, offset: int | None = None, rejects: Rejects | None = None
+    path: Path,
+    start: int,
+    stop: int,
+    *,
+    offset: int | None = None,
+    rejects: Rejects | None = None,
+    without: Collection[str] = (),
 ) -> Iterator[Row]:
     """Stream the rows that stand on lines ``start + 1`` to ``stop`` of a file (items of an array, rows of Parquet).
 
@@ -100,6 +115,7 @@ def read_slice(
         stop: the last line, 1-based; blank lines count and give no row.
         offset: byte offset of the first line where it is known (uncompressed JSON Lines): nothing is passed over.
         rejects: takes malformed rows; without it the first one is an error.
+        without: columns of a Parquet file that are not read; other files have all their keys.
     """
     if offset:
         with open_plain(path) as source:
@@ -114,7 +130,7 @@ def read_slice(
             yield from (row for row in rows if start < row.line <= stop)
         elif kind == "parquet":
             with parquet_source(path, first, source) as file:
-                data = islice(parquet_rows(path, file, start=start), stop - start)
+                data = islice(parquet_rows(path, file, start=start, without=without), stop - start)
                 yield from (Row(n, row) for n, row in enumerate(data, start + 1))
         else:
             if start < number <= stop:
@@ -122,6 +138,52 @@ def read_slice(
             skip = max(start - number, 0)
             rest = islice(source, skip, max(stop - number, 0))
             yield from line_rows(path, rest, number + skip + 1, rejects)
+
+
+def read_picked(path: Path, numbers: Iterable[int]) -> Iterator[Row]:
+    """Read single rows again: those on the given 1-based lines (items of an array, rows of Parquet), ascending.
+
+    One pass over the file; only the wanted rows are parsed. A number beyond the end gives no row.
+
+    Raises:
+        MissingError, DataError: as for :func:`read_rows`; a wanted row is malformed.
+    """
+    path = Path(path)
+    require_file(path)
+    wanted = sorted(set(numbers))
+    return _picked(path, wanted) if wanted else iter(())
+
+
+def _picked(path: Path, wanted: list[int]) -> Iterator[Row]:
+    with open_plain(path) as source:
+        number, first = first_line(path, source)
+        kind = layout(path, first)
+        if kind == "parquet":
+            with parquet_source(path, first, source) as file:
+                yield from (Row(n, row) for n, row in parquet_picked(path, wanted, file))
+            return
+        chosen = set(wanted)
+        if kind == "whole":
+            rows = whole_rows(path, first + source.read(), number, Rejects())
+            yield from (row for row in rows if row.line in chosen)
+            return
+        for n, line in enumerate(chain([first], source), number):
+            if n in chosen:
+                yield from line_rows(path, [line], n, None)
+            if n >= wanted[-1]:
+                return
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a Parquet file; of any other file none, since each of its rows has its own keys."""
+    path = Path(path)
+    require_file(path)
+    with open_plain(path) as source:
+        _, first = first_line(path, source)
+        if layout(path, first) != "parquet":
+            return []
+        with parquet_source(path, first, source) as file:
+            return parquet_columns(path, file)
 
 
 def find_slices(path: Path, every: int) -> list[tuple[int, int, int | None]]:

@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from agora.core.errors import DataError, UsageError
-from agora.curate.minhash import BANDS, ROWS_PER_BAND, ShingleSets, band_slices, promising, signatures
+from agora.curate.minhash import BANDS, ROWS_PER_BAND, ShingleSets, Signatures, band_slices, promising, signatures
 from agora.curate.text import normalize
 
 if TYPE_CHECKING:
@@ -67,7 +67,11 @@ def _check_threshold(threshold: float) -> None:
 
 
 def mark_duplicates(
-    rows: Sequence[tuple[str, str]], threshold: float = 0.6, *, priority: Sequence[float] | None = None
+    rows: Sequence[tuple[str, str]],
+    threshold: float = 0.6,
+    *,
+    priority: Sequence[float] | None = None,
+    signed: Signatures | None = None,
 ) -> list[DuplicateMark]:
     """Mark every row as kept, an exact duplicate or a near duplicate; marks come in the order of the rows.
 
@@ -75,19 +79,22 @@ def mark_duplicates(
         rows: ``(id, text)``; ids should be distinct.
         threshold: least Jaccard similarity of near duplicates, 0.5 to 1.
         priority: one number per row; of two duplicates the higher stays. Ties go to the smaller id, then text.
+        signed: the signatures of the rows, in their order, where other processes made them; the texts of the rows are
+            in normal form then.
 
     Raises:
         UsageError: threshold out of range.
         DataError: ``priority`` has another length than ``rows``, or holds something that is not a number.
     """
     _check_threshold(threshold)
-    texts = [normalize(text) for _, text in rows]
+    texts = [normalize(text) for _, text in rows] if signed is None else [text for _, text in rows]
     order = _row_order(rows, texts, priority)
     first_with: dict[str, int] = {}
     for row in order:
         first_with.setdefault(texts[row], row)
     heads = list(first_with.values())  # one row per distinct text, in order
-    clusters = _Clusters([texts[row] for row in heads], threshold)
+    made = None if signed is None else Signatures(signed.keys[heads], signed.low[heads])
+    clusters = _Clusters([texts[row] for row in heads], threshold, made)
     head_of = {text: head for head, text in enumerate(first_with)}
     marks = []
     for row, (row_id, _) in enumerate(rows):
@@ -126,10 +133,10 @@ def _alike(
 class _Clusters:
     """Keepers and connected components of distinct texts given in keeping order."""
 
-    def __init__(self, texts: Sequence[str], threshold: float) -> None:
+    def __init__(self, texts: Sequence[str], threshold: float, signed: Signatures | None = None) -> None:
         self._threshold = threshold
         self._sets = ShingleSets(texts)
-        keys, self._low = signatures(texts)
+        keys, self._low = signatures(texts) if signed is None else signed
         self._parent = list(range(len(texts)))
         self.keeper = list(range(len(texts)))
         self.similarity = [1.0] * len(texts)
@@ -189,10 +196,14 @@ def _shared_keys(keys: np.ndarray) -> np.ndarray:
     """Small numbers from 1 for the keys that several texts share, 0 for the others."""
     import numpy as np
 
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    shared = counts > 1
-    numbers = np.where(shared, np.cumsum(shared), 0)
-    return numbers[inverse.reshape(keys.shape)]
+    groups = np.zeros(keys.shape, dtype=np.int64)
+    given = 0
+    for band in range(keys.shape[1]):  # no key is in two bands, and sorting one at a time needs little memory
+        _, inverse, counts = np.unique(keys[:, band], return_inverse=True, return_counts=True)
+        shared = counts > 1
+        groups[:, band] = np.where(shared, given + np.cumsum(shared), 0)[inverse]
+        given += int(shared.sum())
+    return groups
 
 
 def _members(groups: np.ndarray, roots: np.ndarray | None = None) -> Iterator[list[int]]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from agora.core.records import Conversation, Message, Sample, stable_id
+from agora.core.records import Conversation, Message, Sample, Task, stable_id
 from agora.core.runs import RunDir
 from agora.core.tables import Rejects, read_json, read_records, write_json, write_jsonl
 from agora.curate.funnel import Funnel
 from agora.curate.importers import import_conversations
 from agora.loop.settings import LoopConfig
-from agora.rooms.judge.mine import MineRules, mine_tasks
+from agora.loop.stored import read_stored
+from agora.rooms.judge.mine import Mined, mine_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +38,27 @@ def import_logs(run: RunDir, path: Path, format: str, config: LoopConfig) -> Log
                 num_read = write_jsonl(stored, import_conversations(path, format=format, rejects=rejects))
                 num_rejected = rejects.count
                 reasons = dict(rejects.by_reason)
-            tasks, funnel = mine_tasks(
-                read_records(stored, Conversation), MineRules(**config.mine.model_dump(), seed=config.seed)
-            )
-            write_jsonl(run.file("mined_tasks.jsonl"), tasks)
-            whole = Funnel.from_json(
-                [{"step": "rows that could be read", "kept": num_read, "reasons": reasons}, *funnel.to_json()]
-            )
+            mined = _mine(run, stored, config)
+            write_jsonl(run.file("mined_tasks.jsonl"), read_stored(mined.tasks, Task))
+            steps = [{"step": "rows that could be read", "kept": num_read, "reasons": reasons, "starts": True}]
+            whole = Funnel.from_json([*steps, *mined.funnel.to_json()[2:]])  # without the mining's own two on rows
             write_json(counts, {"conversations": num_read, "rejected": num_rejected, "funnel": whole.to_json()})
-            run.event("imported", conversations=num_read, rejected=num_rejected, tasks=len(tasks))
+            run.event("imported", conversations=num_read, rejected=num_rejected, tasks=mined.num_tasks)
     known = read_json(counts)
     return Logs(stored, known["conversations"], known["rejected"], rejects_path, Funnel.from_json(known["funnel"]))
+
+
+def _mine(run: RunDir, stored: Path, config: LoopConfig) -> Mined:
+    """Mine the imported conversations in a run folder of its own, so that a killed mining goes on."""
+    settings = config.mine.model_copy(update={"seed": config.seed})
+    with RunDir.open(
+        run.path / "mining",
+        command="agora judge mine",
+        config=settings.model_dump(mode="json"),
+        seed=config.seed,
+        inputs={"conversations": stored},
+    ) as own:
+        return mine_tasks(stored, own, settings, format="agora", workers=1)
 
 
 def logged_samples(logs: Logs, limit: int) -> list[Sample]:

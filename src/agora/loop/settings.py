@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from agora.core.config import Config
+from agora.rooms.judge.mining.settings import MineSettings
 from agora.train.config import TrainConfig
 from agora.train.settings import DpoSettings, PpoSettings, RewardSettings, SftSettings
 
@@ -27,16 +28,6 @@ class CurateSettings(Config):
     near_duplicate_jaccard: float = Field(
         0.85, gt=0, le=1, description="char-5 shingles; at or above it is a duplicate"
     )
-
-
-class MineSettings(Config):
-    """Which of the user's conversations become benchmark tasks (WildBench, section 2.1 of the paper)."""
-
-    min_words: int = Field(3, ge=1, description="of the last user turn; the paper takes 10 tokens")
-    max_words: int = Field(3000, ge=1)
-    max_turns: int = Field(5, ge=1, description="user turns")
-    near_duplicate_jaccard: float = Field(0.8, gt=0, le=1)
-    max_tasks: int = Field(200, ge=1)
 
 
 class PairSettings(Config):
@@ -68,7 +59,7 @@ class LoopConfig(Config):
     sft_rows: int = Field(1400, ge=1, description="curated samples for SFT; the others become prompts of pairs")
     log_rows: int = Field(300, ge=0, description="conversations of --conversations that join the training data")
     curate: CurateSettings = CurateSettings()
-    mine: MineSettings = MineSettings()
+    mine: MineSettings = MineSettings(min_tokens=3, language=None, max_tasks=200, private_share=0.0)
     pairs: PairSettings = PairSettings()
     sft: SftSettings = SftSettings(
         train=TrainConfig(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from agora.rooms.judge.ask_commands import answer, pairwise, score
+from agora.rooms.judge.mine_commands import mine
 from agora.rooms.judge.rank_commands import leaderboard
 
 app = typer.Typer(help="Judge models' answers: WB-Score, WB-Reward, leaderboards.", no_args_is_help=True)
@@ -19,3 +20,4 @@ app.command("answer")(answer)
 app.command("score")(score)
 app.command("pairwise")(pairwise)
 app.command("leaderboard")(leaderboard)
+app.command("mine")(mine)

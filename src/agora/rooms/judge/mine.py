@@ -1,134 +1,345 @@
 """Cut benchmark tasks from real conversations (WildBench, arXiv:2406.04770, section 2.1).
 
-A task is everything up to and including the last user turn; earlier assistant turns stay as they were. Every
-conversation that does not become a task is counted under the rule that stopped it.
+A task is everything up to and including the last user turn; earlier assistant turns stay as they were. Rules,
+duplicates, one conversation a user, difficulty by several raters, a target mix, a private part; every conversation that
+does not become a task is kept in ``dropped.jsonl`` with its step and reason. People review what is left.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from agora.core.errors import ConfigError
-from agora.core.records import Conversation, Message, Task, stable_id
-from agora.curate.duplicates import mark_duplicates
+from agora.core.files import BLOCK, atomic_file
+from agora.core.progress import progress
+from agora.core.records import Task
+from agora.core.runs import RunDir
+from agora.core.tables import read_json, read_records, write_json, write_jsonl
 from agora.curate.funnel import Funnel
+from agora.rooms.judge.mining.asking import check_chats, name_of, run_secret
+from agora.rooms.judge.mining.choose import choose, original_mix, split_off_private
+from agora.rooms.judge.mining.distinct import Embed, Lost, Split, drop_close, drop_duplicates, last_of_each_user
+from agora.rooms.judge.mining.pool import draw_pool, read_tasks
+from agora.rooms.judge.mining.ratings import Rating, rate_tasks, refusal_by_raters, with_ratings
+from agora.rooms.judge.mining.read import RULES, ReadOutcome, read_candidates, read_log, shard_files
+from agora.rooms.judge.mining.settings import MineSettings
 
-_WORD = re.compile(r"\w+")
-STEPS = (
-    "ends with a user's request",
-    "at most the allowed number of user turns",
-    "request of a workable length",
-    "in the language asked for",
-    "not a near-duplicate",
-    "within the number asked for",
-)
+if TYPE_CHECKING:
+    from agora.engines.types import Engine
+
+__all__ = ["MineSettings", "Mined", "mine_tasks"]
+
+NOT_NEAR = "not a duplicate"
+NOT_CLOSE = "not close in meaning"
+LAST = "the last conversation of its user"
+DRAWN = "drawn to be rated"
+NOT_EASY = "makes sense and is not easy for every rater"
+IN_MIX = "within the number and mix asked for"
 
 
 @dataclass(frozen=True, slots=True)
-class MineRules:
-    """What a conversation must be like to become a task.
+class Mined:
+    """What a mining came to.
 
-    Args:
-        min_words, max_words: of the last user turn, counted as runs of word characters (the paper: 10 to 3,000 tokens).
-        max_turns: user turns (the paper: 5).
-        language: English name of the language wanted, or None for any; conversations without a known language pass.
-        near_duplicate_jaccard: char-5 similarity of requests above which only one stays (the paper uses embeddings at
-            cosine 0.9).
-        max_tasks: drawn evenly by hash of the seed when more are left.
+    ``notes`` say what could not be done or known; ``mix`` has one row a category: share, available, chosen.
     """
 
-    min_words: int = 10
-    max_words: int = 3000
-    max_turns: int = 5
-    language: str | None = None
-    near_duplicate_jaccard: float = 0.8
-    max_tasks: int = 1024
-    seed: int = 0
+    folder: Path
+    tasks: Path
+    dropped: Path
+    num_tasks: int
+    num_private: int
+    funnel: Funnel
+    notes: tuple[str, ...]
+    mix: tuple[dict[str, Any], ...]
+    raters: tuple[dict[str, Any], ...]
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.min_words <= self.max_words:
-            raise ConfigError(f"min_words must lie in 1..max_words, got {self.min_words} and {self.max_words}")
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``agora judge mine --json`` prints."""
+        return {
+            "folder": str(self.folder),
+            "tasks": str(self.tasks),
+            "dropped": str(self.dropped),
+            "num_tasks": self.num_tasks,
+            "num_private": self.num_private,
+            "funnel": self.funnel.summary(),
+            "notes": list(self.notes),
+            "mix": list(self.mix),
+            "raters": list(self.raters),
+        }
 
 
-def mine_tasks(conversations: Iterable[Conversation], rules: MineRules = MineRules()) -> tuple[list[Task], Funnel]:
-    """Tasks in a fixed order, and the funnel that says why the rest is none.
+def mine_tasks(
+    conversations: Path,
+    run: RunDir,
+    settings: MineSettings,
+    *,
+    format: str = "auto",
+    raters: Sequence[Engine] = (),
+    embed: Embed | None = None,
+    benchmark: str = "mined",
+    version: str = "1",
+    workers: int | None = None,
+) -> Mined:
+    """Mine a log into the run's folder; a run that was killed goes on where it stopped.
+
+    The log is read in shards by several processes and never held in memory; what is held are the last user turns that
+    passed the rules. Ratings are asked for once: finished ones are kept as they come.
 
     Args:
-        conversations: imported ones; of a tree every root-to-leaf path counts as a conversation.
-        rules: what becomes a task.
+        conversations: a file in any format of :mod:`agora.curate.importers`.
+        run: an open run folder.
+        settings: the rules and sizes.
+        format: of the file, or ``auto``.
+        raters: chat models that rate difficulty, categories and intent; without one the tasks stay unrated and the
+            notes say so.
+        embed: one vector a text; drops requests that are close in meaning.
+        benchmark, version: what the tasks will be called.
+        workers: processes that read; None for one a CPU.
+
+    Raises:
+        DataError: the log cannot be read, or changed on the way.
+        CapabilityError: a rater cannot chat.
+        ConfigError: a mix of categories without a rater who would tell them, or two raters of one name.
     """
+    _check_raters(raters, settings)
+    work = run.path / "work"
+    if not run.done("read"):
+        with run.stage("read"):
+            outcome = read_log(conversations, work, settings, format=format, workers=workers)
+            _join(shard_files(work, outcome.num_shards, "rejects.jsonl"), run.file("rejects.jsonl"))
+            write_json(run.file("work/read.json"), outcome._asdict())
+    if not run.done("distinct"):
+        with run.stage("distinct"):
+            _write_pool(conversations, run, settings, format, bool(raters), embed, benchmark, version)
+    ratings = _rate(run, raters)
+    if not run.done("choose"):
+        with run.stage("choose"):
+            _choose(run, settings, ratings, raters, embed)
+    shutil.rmtree(work, ignore_errors=True)
+    return _mined(run)
+
+
+def _check_raters(raters: Sequence[Engine], settings: MineSettings) -> None:
+    for rater in raters:
+        check_chats(rater)
+    names = Counter(name_of(rater) for rater in raters)
+    twice = [name for name, n in names.items() if n > 1]
+    if twice:
+        raise ConfigError(f"the rater {twice[0]} is named twice", hint="name different models")
+    if settings.mix != "original" and not raters:
+        raise ConfigError("a mix of categories needs a rater who tells them", hint="add --rater URI, or leave mix out")
+
+
+def _join(parts: Sequence[Path], out: Path) -> None:
+    with atomic_file(out) as joined:
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, joined, BLOCK)
+
+
+def _write_pool(
+    conversations: Path,
+    run: RunDir,
+    settings: MineSettings,
+    format: str,
+    rated: bool,
+    embed: Embed | None,
+    benchmark: str,
+    version: str,
+) -> None:
+    """Drop duplicates and earlier conversations of a user, draw the pool, and read its conversations."""
+    work = run.path / "work"
+    outcome = _read_outcome(run)
+    candidates, signed = read_candidates(work, outcome.num_shards)
+    steps: list[tuple[str, Split]] = []
+    with progress(None, "looking for duplicates", "steps") as bar:
+        steps.append((NOT_NEAR, drop_duplicates(candidates, signed, settings.near_duplicate_jaccard)))
+        del candidates, signed
+        bar.advance()
+        if embed is not None:
+            steps.append((NOT_CLOSE, drop_close(steps[-1][1].kept, embed, settings.embedding_cosine)))
+            bar.advance()
+        left = steps[-1][1].kept
+        unknown = sum(candidate.user is None for candidate in left)
+        if settings.one_per_user:
+            steps.append((LAST, last_of_each_user(left)))
+            bar.advance()
+    size, reason = settings.max_tasks, "beyond the number asked for"
+    if rated:
+        size, reason = settings.pool_size, "not drawn"
+    drawn = draw_pool(steps[-1][1].kept, size, settings.seed, reason)
+    steps.append((DRAWN if rated else IN_MIX, drawn))
+    tasks = read_tasks(conversations, drawn.kept, benchmark=benchmark, version=version, format=format)
+    write_jsonl(run.file("work/pool.jsonl"), tasks)
+    write_jsonl(run.file("work/lost.jsonl"), (_lost_row(step, lost) for step, split in steps for lost in split.lost))
+    counts = [[step, dict(Counter(lost.reason for lost in split.lost))] for step, split in steps]
+    write_json(run.file("work/distinct.json"), {"steps": counts, "unknown_users": unknown})
+
+
+def _lost_row(step: str, lost: Lost) -> dict[str, Any]:
+    candidate = lost.candidate
+    where = {"task": candidate.task, "line": candidate.line, "leaf": candidate.leaf, "step": step}
+    return where | {"reason": lost.reason, **lost.detail, "request": candidate.text[:300]}
+
+
+def _rate(run: RunDir, raters: Sequence[Engine]) -> dict[str, list[Rating]]:
+    """Ratings by task; what is on file already is not asked for again, calls that failed are."""
+    if not raters:
+        return {}
+    from agora.core.jsonl import JsonlWriter
+
+    journal = run.file("ratings.jsonl")
+    found: dict[tuple[str, str], Rating] = {}
+    if journal.exists() and journal.stat().st_size:
+        with JsonlWriter(journal):  # mends the tail that a killed process left
+            pass
+        found = {(r.task_id, r.rater): r for r in read_records(journal, Rating)} if journal.stat().st_size else {}
+    if not run.done("rate"):
+        tasks = list(_records(run.path / "work/pool.jsonl"))
+        secret = run_secret(run.file("work/secret"))
+        with run.stage("rate"), JsonlWriter(journal) as writer:
+            for rater in raters:
+                name = name_of(rater)
+                todo = [t for t in tasks if (r := found.get((t.id, name))) is None or r.status == "missing"]
+                with progress(len(tasks), f"rating by {name}", "tasks") as bar:
+                    bar.advance(len(tasks) - len(todo))
+                    for rating in rate_tasks(todo, rater, secret):
+                        writer.write(rating)
+                        found[rating.task_id, name] = rating
+                        bar.advance()
+    by_task: dict[str, list[Rating]] = {}
+    order = {name_of(rater): i for i, rater in enumerate(raters)}
+    for rating in sorted(found.values(), key=lambda r: order.get(r.rater, len(order))):
+        by_task.setdefault(rating.task_id, []).append(rating)
+    return by_task
+
+
+def _records(path: Path) -> Iterator[Task]:
+    return read_records(path, Task) if path.stat().st_size else iter(())
+
+
+def _choose(
+    run: RunDir,
+    settings: MineSettings,
+    ratings: dict[str, list[Rating]],
+    raters: Sequence[Engine],
+    embed: Embed | None,
+) -> None:
+    """Take out what every rater finds easy, draw the mix, set the private part apart, and write what a person reads."""
+    pool = [with_ratings(task, ratings.get(task.id, ())) for task in _records(run.path / "work/pool.jsonl")]
+    refused = {t.id: why for t in pool if (why := refusal_by_raters(ratings.get(t.id, ()), len(raters)))}
+    left = [task for task in pool if task.id not in refused]
+    beyond: list[Task] = []
+    cells: list[dict[str, Any]] = []
+    if raters and pool:
+        mix = original_mix(pool) if settings.mix == "original" else settings.mix
+        chosen = choose(left, mix, settings.max_tasks, settings.seed)
+        left, beyond, cells = chosen.tasks, chosen.beyond, [cell._asdict() for cell in chosen.cells]
+    tasks = split_off_private(left, settings.private_share, settings.seed)
+    rows = [_task_row(t, NOT_EASY, refused[t.id]) for t in pool if t.id in refused]
+    rows += [_task_row(t, IN_MIX, "beyond the number or mix asked for") for t in beyond]
+    outcome = _read_outcome(run)
+    write_jsonl(run.file("work/late.jsonl"), rows)
+    parts = [*shard_files(run.path / "work", outcome.num_shards, "dropped.jsonl"), run.path / "work/lost.jsonl"]
+    _join([*parts, run.path / "work/late.jsonl"], run.file("dropped.jsonl"))
+    write_jsonl(run.file("tasks.jsonl"), tasks)
+    distinct = read_json(run.path / "work/distinct.json")
+    funnel = _funnel(outcome, distinct["steps"], rows, bool(raters))
+    summary = {
+        "num_tasks": len(tasks),
+        "num_private": sum(task.split == "private" for task in tasks),
+        "funnel": funnel.to_json(),
+        "notes": _notes(outcome, distinct, settings, ratings, raters, embed),
+        "mix": cells,
+        "raters": [_rater_row(name_of(rater), ratings) for rater in raters],
+    }
+    write_json(run.file("mining.json"), summary)
+
+
+def _task_row(task: Task, step: str, reason: str) -> dict[str, Any]:
+    line = task.provenance.line if task.provenance else None
+    where = {"task": task.id, "line": line, "leaf": task.meta.get("leaf"), "step": step, "reason": reason}
+    return where | {"request": task.messages[-1].content[:300], "difficulty": task.meta.get("difficulty")}
+
+
+def _read_outcome(run: RunDir) -> ReadOutcome:
+    known = read_json(run.path / "work/read.json")
+    known["rejected"], known["unknown"] = Counter(known["rejected"]), Counter(known["unknown"])
+    known["refused"] = tuple(Counter(reasons) for reasons in known["refused"])
+    return ReadOutcome(**known)
+
+
+def _funnel(
+    outcome: ReadOutcome, steps: Sequence[tuple[str, dict[str, int]]], late: Sequence[dict[str, Any]], rated: bool
+) -> Funnel:
     funnel = Funnel()
-    left: list[tuple[Conversation, tuple[Message, ...]]] = [
-        (conversation, path) for conversation in conversations for path in conversation.paths()
-    ]
-    funnel.start("conversations, one a path of a tree", len(left))
-    cut = [(conversation, _up_to_last_request(path)) for conversation, path in left]
-    tasks: list[Task] = []
-    reasons: dict[str, dict[str, int]] = {step: {} for step in STEPS}
-    for conversation, turns in cut:
-        step, reason = _refused(conversation, turns, rules)
-        if reason:
-            reasons[step][reason] = reasons[step].get(reason, 0) + 1
-        else:
-            tasks.append(_task(conversation, turns))
-    tasks = _distinct(tasks, rules, reasons)
-    if len(tasks) > rules.max_tasks:
-        reasons[STEPS[5]]["over the number asked for"] = len(tasks) - rules.max_tasks
-        chosen = sorted(tasks, key=lambda task: stable_id(rules.seed, task.id))[: rules.max_tasks]
-        keep = {task.id for task in chosen}
-        tasks = [task for task in tasks if task.id in keep]
-    for step in STEPS:
-        funnel.step(step, reasons[step])
-    return tasks, funnel
+    funnel.start("rows of the log", outcome.num_rows)
+    funnel.step("rows that can be read", outcome.rejected)
+    funnel.start("conversations, one a path of a tree", outcome.num_paths)
+    for rule, reasons in zip(RULES, outcome.refused, strict=True):
+        funnel.step(rule, reasons)
+    for step, counts in steps:
+        funnel.step(step, counts)
+    for step in (NOT_EASY, IN_MIX) if rated else ():
+        funnel.step(step, Counter(row["reason"] for row in late if row["step"] == step))
+    return funnel
 
 
-def _up_to_last_request(path: tuple[Message, ...]) -> tuple[Message, ...]:
-    last = max((i for i, message in enumerate(path) if message.role == "user"), default=-1)
-    return path[: last + 1]
+def _rater_row(name: str, ratings: dict[str, list[Rating]]) -> dict[str, Any]:
+    """How one rater did: replies by status, and what it cost."""
+    own = [rating for of_task in ratings.values() for rating in of_task if rating.rater == name]
+    spent = {
+        key: round(sum(rating.usage.get(key, 0) for rating in own), 6)
+        for key in ("prompt_tokens", "completion_tokens", "cost_usd")
+    }
+    return {"rater": name, "status": dict(Counter(rating.status for rating in own)), **spent}
 
 
-def _refused(conversation: Conversation, turns: tuple[Message, ...], rules: MineRules) -> tuple[str, str]:
-    """The step and reason that stop a conversation; empty strings when nothing does."""
-    if not turns or not turns[-1].content.strip():
-        return STEPS[0], "no request"
-    if sum(message.role == "user" for message in turns) > rules.max_turns:
-        return STEPS[1], "too many turns"
-    words = len(_WORD.findall(turns[-1].content))
-    if not rules.min_words <= words <= rules.max_words:
-        return STEPS[2], "too short" if words < rules.min_words else "too long"
-    language = conversation.provenance.language
-    if rules.language and language and language.lower() != rules.language.lower():
-        return STEPS[3], f"language is {language}"
-    return "", ""
+def _notes(
+    outcome: ReadOutcome,
+    distinct: dict[str, Any],
+    settings: MineSettings,
+    ratings: dict[str, list[Rating]],
+    raters: Sequence[Engine],
+    embed: Embed | None,
+) -> list[str]:
+    """What was not done, and what the log did not say."""
+    notes = []
+    if not raters:
+        notes.append("no rater: difficulty, categories and intent are unknown, nothing was dropped as easy")
+    if embed is None:
+        notes.append("no embedder: duplicates were found by their letters, paraphrases were not looked for")
+    if settings.language and (n := outcome.unknown["language"]):
+        notes.append(f"{n:,} conversations state no language and passed as {settings.language}")
+    if settings.toxic == "drop" and (n := outcome.unknown["toxicity"]):
+        notes.append(f"{n:,} conversations carry no toxicity flag and passed")
+    if settings.one_per_user and (n := distinct["unknown_users"]):
+        notes.append(f"{n:,} conversations name no user and each counts as one")
+    for rater in raters:
+        name = name_of(rater)
+        failed = Counter(r.status for of in ratings.values() for r in of if r.rater == name and r.status != "ok")
+        if failed:
+            told = ", ".join(f"{n} {status}" for status, n in failed.most_common())
+            notes.append(f"{name} gave no rating of some tasks ({told}); they are not dropped as easy")
+    return notes
 
 
-def _task(conversation: Conversation, turns: tuple[Message, ...]) -> Task:
-    messages = tuple(
-        Message(m.role, m.content, id=str(i), parent=str(i - 1) if i else None) for i, m in enumerate(turns)
+def _mined(run: RunDir) -> Mined:
+    known = read_json(run.path / "mining.json")
+    return Mined(
+        run.path,
+        run.path / "tasks.jsonl",
+        run.path / "dropped.jsonl",
+        known["num_tasks"],
+        known["num_private"],
+        Funnel.from_json(known["funnel"]),
+        tuple(known["notes"]),
+        tuple(known["mix"]),
+        tuple(known["raters"]),
     )
-    pairs = [(m.role, m.content) for m in messages]
-    return Task(
-        id=stable_id("task", pairs),
-        benchmark="mined",
-        version="1",
-        messages=messages,
-        provenance=conversation.provenance,
-        meta={"conversation": conversation.id},
-    )
-
-
-def _distinct(tasks: list[Task], rules: MineRules, reasons: dict[str, dict[str, int]]) -> list[Task]:
-    """One task of each group of near-duplicate requests, in the order of the file."""
-    marks = mark_duplicates(
-        [(f"{i:09d}", task.messages[-1].content) for i, task in enumerate(tasks)], rules.near_duplicate_jaccard
-    )
-    kept: list[Task] = []
-    for task, mark in zip(tasks, marks, strict=True):
-        if mark.kept:
-            kept.append(task)
-        else:
-            name = f"{mark.kind} duplicate"
-            reasons[STEPS[4]][name] = reasons[STEPS[4]].get(name, 0) + 1
-    return kept
