@@ -8,17 +8,17 @@ import time
 from typing import Any
 
 from tests.engines.servers import Handler, Server, chat_answer
-from tests.rooms.judge.support import block, token_of
+from tests.rooms.judge.support import block, kind_of, token_of
 
 
 def verdict_by_length(prompt: str) -> dict[str, Any]:
     """What this judge says: longer is better, checklists are met by long answers."""
     token = token_of(prompt)
-    if "# Response A" in prompt:
+    if kind_of(prompt) == "pair":
         gap = len(block(prompt, "RESPONSE A")) - len(block(prompt, "RESPONSE B"))
         return {"reason of A>B": "", "choice": "A+" if gap > 0 else "B+" if gap else "A=B", "verdict_id": token}
     length = len(block(prompt, "ANSWER"))
-    if "Settle each question" in prompt:
+    if kind_of(prompt) == "checklist":
         questions = block(prompt, "CHECKLIST").splitlines()
         met = "yes" if length > 30 else "no"
         items = [{"item": i, "evidence": "e", "met": met} for i in range(1, len(questions) + 1)]

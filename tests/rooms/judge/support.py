@@ -99,6 +99,12 @@ def prompt_of(request: ChatRequest) -> str:
     return message["content"]
 
 
+def kind_of(prompt: str) -> str:
+    """What a prompt asks for, told by its first lines: later ones may be an answer's."""
+    opening = prompt[:120]
+    return "pair" if "compare" in opening else "checklist" if "checklist" in opening else "score"
+
+
 def token_of(prompt: str) -> str:
     """The code that the prompt asks to be repeated."""
     return prompt.rsplit('"verdict_id": "', 1)[1].split('"', 1)[0]

@@ -193,6 +193,29 @@ def pairwise(
     _judge(out, docket, settings, means, batch_out, batch_in, force=force, dry_run=dry_run, json=json)
 
 
+def reparse(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Judging folders, or files of verdicts.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for the verdicts as they read now.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read stored replies of judges again, without a call; says what the parser of today reads otherwise."""
+    from agora.rooms.judge.reparse import reparse_files
+
+    report = reparse_files(paths, out, command=_command("reparse"))
+    if json:
+        _print_json(report.as_json())
+        return
+    typer.echo(
+        f"{report.n:,} replies: {report.same:,} read as before, {report.gained:,} gained a value, {report.lost:,} lost "
+        f"it, {report.moved:,} have another"
+    )
+    if report.no_code:
+        typer.echo(f"{report.no_code:,} replies were stored without their prompt's code and are kept as they are")
+    typer.echo(f"Verdicts: {out}/verdicts" if out else "Nothing was written (--out DIR keeps the new reading).")
+
+
 def _docket(
     tasks: Path, answers: list[Path], baselines: list[str] | None, settings: JudgingSettings, allow_partial: bool
 ) -> Docket:

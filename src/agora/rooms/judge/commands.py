@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agora.rooms.judge.ask_commands import answer, pairwise, score
+from agora.rooms.judge.ask_commands import answer, pairwise, reparse, score
 from agora.rooms.judge.mine_commands import mine
 from agora.rooms.judge.rank_commands import leaderboard
 
@@ -19,5 +19,6 @@ def judge() -> None:
 app.command("answer")(answer)
 app.command("score")(score)
 app.command("pairwise")(pairwise)
+app.command("reparse")(reparse)
 app.command("leaderboard")(leaderboard)
 app.command("mine")(mine)

@@ -71,9 +71,7 @@ def estimate(
         return Estimate(model, len(sizes), inside, usual, most, 0.0, 0.0)
     if prices is None:
         return Estimate(model, len(sizes), inside, usual, most)
-    return Estimate(
-        model, len(sizes), inside, usual, most, prices.cost(inside, usual), prices.cost(inside, most)
-    )  # fmt: skip
+    return Estimate(model, len(sizes), inside, usual, most, prices.cost(inside, usual), prices.cost(inside, most))
 
 
 def num_bytes(text: str) -> int:

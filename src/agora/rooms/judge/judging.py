@@ -161,7 +161,7 @@ def make_docket(
         order, seed = settings.order, settings.seed
         items["pair"] = pair_items(
             tasks, answers, baseline_answers, order=order, seed=seed, allow_partial=allow_partial
-        )  # fmt: skip
+        )
         if not items["pair"]:
             raise UsageError("there is nothing to compare", hint="name a baseline other than the only candidate")
     else:
@@ -185,9 +185,7 @@ def estimate_judging(out: Path, docket: Docket, settings: JudgingSettings, means
         calls = [] if seat.judge is not None else open_calls(out, docket, seat, means.retry)
         usual, most = min(USUAL_REPLY, settings.max_tokens), settings.max_tokens
         sizes, free = judge_prompt_bytes(calls), not is_server(split_name(seat.uri)[1])
-        found.append(
-            estimate(seat.name, sizes, usual_reply=usual, most_reply=most, prices=means.prices, free=free)
-        )  # fmt: skip
+        found.append(estimate(seat.name, sizes, usual_reply=usual, most_reply=most, prices=means.prices, free=free))
     return found
 
 

@@ -209,6 +209,8 @@ class LlmJudge:
             meta["token"] = call.prompt.token  # what a later parser needs to tell the judge's words from a quote
             if call.prompt.neutralized:
                 meta["neutralized"] = call.prompt.neutralized
+        if call.item.kind == "checklist":
+            meta["questions"] = len(call.item.task.checklist)
         if self._one_round and status == "unparsed" and asked <= self._num_reasks:
             meta["open"] = True
         prompt = self.prompt(call.item.kind)

@@ -170,6 +170,12 @@ def one_a_task(verdicts: Iterable[Verdict], tasks: TaskSet | None = None, *, kin
     return by_task
 
 
+def constant_answers(hashes: Sequence[str], total: int) -> int:
+    """How many of a model's ``total`` answers are one and the same text, if more than half of them are; else 0."""
+    count = Counter(hashes).most_common(1)[0][1] if hashes else 0
+    return count if count > 1 and count > _SAME_ANSWER_SHARE * total else 0
+
+
 def is_empty(verdict: Verdict) -> bool:
     """True when the candidate's answer was empty."""
     meta = verdict.meta
@@ -235,11 +241,8 @@ def _warnings(rows: Sequence[Verdict], n: int, total: int, tasks: TaskSet | None
     unscored = total - n
     if total and unscored / total > WARN_UNSCORED:
         yield f"{unscored} of {total:,} tasks have no score ({100 * unscored / total:.1f} %)"
-    answers = Counter(sha for v in rows if (sha := v.meta.get("answer")) is not None and not is_empty(v))
-    if answers:
-        count = answers.most_common(1)[0][1]
-        if count > 1 and count > _SAME_ANSWER_SHARE * len(rows):
-            yield f"{count} of {len(rows):,} answers are the same text: it answers no task, it may speak to the judge"
+    if count := constant_answers([v.meta["answer"] for v in rows if "answer" in v.meta and not is_empty(v)], len(rows)):
+        yield f"{count} of {len(rows):,} answers are the same text: it answers no task, it may speak to the judge"
     if rows[0].model and rows[0].model in rows[0].judge:
         yield "the judge is the judged model: a judge may prefer its own words"
     strange = [task for task in tasks or () if unknown_tags(task)]

@@ -51,6 +51,10 @@ def template(kind: Kind) -> str:
     return files("agora.rooms.judge").joinpath("prompts", f"{kind}.md").read_text("utf-8")
 
 
+#: Names of our own prompts.
+OWN_PROMPTS = frozenset({"agora/score", "agora/pair", "agora/checklist"})
+
+
 @cache
 def prompt_ref(kind: Kind) -> PromptRef:
     """Name and hash of the shipped template of a kind; verdicts by different prompts never mix."""

@@ -13,7 +13,7 @@ from typing import Any
 from agora.core.records import Answer, Verdict
 from agora.core.stats import Interval
 from agora.rooms.judge.bias import LengthEffect, OrderBias, length_effect, order_bias
-from agora.rooms.judge.metrics import WARN_UNSCORED, WITHHOLD_UNSCORED, score_report
+from agora.rooms.judge.metrics import WARN_UNSCORED, WITHHOLD_UNSCORED, constant_answers, is_empty, score_report
 from agora.rooms.judge.panel import Panel, panel
 from agora.rooms.judge.reward import reward_report
 from agora.rooms.judge.types import Kind, TaskSet
@@ -195,9 +195,7 @@ def _score_model(
     withheld = _withheld(rows) and not force
     value = None if withheld else report.wb_score
     fates = Counter(map(fate, rows))
-    return ModelSummary(
-        model, "wb_score", value, report.interval, report.n, len(tasks), fates, withheld, checklist=met
-    )  # fmt: skip
+    return ModelSummary(model, "wb_score", value, report.interval, report.n, len(tasks), fates, withheld, checklist=met)
 
 
 def _pair_model(
@@ -216,7 +214,7 @@ def _pair_model(
     mix, fates = None if withheld else report.mix, Counter(map(fate, rows))
     return ModelSummary(
         model, "wb_reward_mix", mix, report.mix_interval, n, len(tasks), fates, withheld, rewards, checklist=met
-    )  # fmt: skip
+    )
 
 
 def _checklists(rows: Iterable[Verdict]) -> dict[str, float]:
@@ -248,8 +246,8 @@ def _notes(
             yield f"{model.model} by {judge}: {100 * share:.1f} % of {len(rows):,} items have no value ({bad}); {what}"
         if len({v.task_id for v in rows}) < model.num_tasks:
             yield f"{model.model}: answers to {len({v.task_id for v in rows}):,} of {model.num_tasks:,} tasks: partial"
-        same = max(Counter(v.meta["answer"] for v in rows if "answer" in v.meta).values(), default=0)
-        if same > 1 and same > len(rows) / 2:
+        hashes = [v.meta["answer"] for v in rows if "answer" in v.meta and not is_empty(v)]
+        if constant_answers(hashes, len(rows)):
             yield f"{model.model}: more than half of its answers are the same text, which may speak to the judge"
         if (kinship := related(judge, uris.get(model.model, model.model))) is not None:
             yield f"{model.model}: the judge is {kinship}; judges may prefer their own words"
