@@ -33,7 +33,7 @@ test-fast-only: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not browser'
 
 test-all: $(STAMP) lint ## every test, the slow ones too
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,serve-peer]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,serve-peer,embed,ray]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not browser'
 	$(MAKE) test-browser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -51,3 +52,18 @@ def wait_at(rows: Rows, x: int, gate: str) -> Rows:
 def imported(rows: Rows) -> Rows:
     for row in rows:
         yield row | {"torch": "torch" in sys.modules}
+
+
+def die_once(rows: Rows, x: int, note: str) -> Rows:
+    """Kills its own process at one row, the first time."""
+    for row in rows:
+        if row["x"] == x and not Path(note).exists():
+            Path(note).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield row
+
+
+def square(number: int) -> int:
+    if number < 0:
+        raise ValueError("negative")
+    return number * number

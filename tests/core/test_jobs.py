@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agora.core.errors import AgoraError, ConfigError, DataError, MissingError, UsageError
-from agora.core.jobs import Shard, Step, make_shards, run_steps
+from agora.core.jobs import Shard, Step, make_shards, run_steps, run_tasks
 from agora.core.tables import read_rows, write_jsonl, write_parquet
 from agora.core.workers import LocalRunner
 
@@ -165,12 +165,15 @@ def test_a_job_that_keeps_no_row_is_no_error(tmp_path: Path, table: Path) -> Non
 @pytest.mark.parametrize(
     ("on", "kind", "told"),
     [
-        ("ray", MissingError, "needs Ray"),
-        ("ray://head:10001", MissingError, "needs Ray"),
+        ("ray", MissingError, r"needs the package ray; pip install 'agora\[ray\]'"),
+        ("ray://head:10001", MissingError, "needs the package ray"),
         ("locl", ConfigError, "did you mean local?"),
     ],
 )
-def test_where_a_job_cannot_run_is_told(tmp_path: Path, table: Path, on: str, kind: Any, told: str) -> None:
+def test_where_a_job_cannot_run_is_told(
+    tmp_path: Path, table: Path, on: str, kind: Any, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(kind, match=told.replace("?", r"\?")):
         run_steps([], make_shards(table, 20), out=tmp_path / "job", on=on)
     assert not (tmp_path / "job").exists()
@@ -245,6 +248,14 @@ def test_results_come_as_they_are_ready_and_errors_after_the_work_in_flight() ->
     with pytest.raises(AgoraError, match="x: TypeError: bad operand type for abs"):
         list(LocalRunner(2).map(abs, [-1, "x", -2]))  # type: ignore[arg-type]
     assert list(LocalRunner(2).map(abs, [])) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tasks_give_their_results_in_order_and_name_the_one_that_failed(workers: int) -> None:
+    assert run_tasks(steps.square, [3, 1, 2], workers=workers) == [9, 1, 4]
+    assert run_tasks(steps.square, [], workers=workers) == []
+    with pytest.raises((AgoraError, ValueError), match="negative"):
+        run_tasks(steps.square, [3, -1, 2], workers=workers)
 
 
 def test_a_shard_names_its_rows_as_people_count() -> None:

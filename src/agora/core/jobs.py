@@ -1,7 +1,8 @@
-"""Pure steps over shards of a table: the same bytes whatever the number of workers, and shards that are done stay done.
+"""Pure steps over shards of a table: the same bytes wherever they run, and shards that are done stay done.
 
 A folder of a job holds ``job.json`` (what was asked), ``shards/`` (the files of each shard) and ``rows.jsonl`` (the
-shards' rows in order).
+shards' rows in order). Work that is no table of rows (vectors, blocks of a product) is a list of tasks that write files
+of their own: :func:`run_tasks`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agora.core.differences import describe, differences
 from agora.core.errors import ConfigError, DataError, MissingError, UsageError
@@ -27,7 +28,10 @@ from agora.core.records import stable_id
 from agora.core.shards import Outcome, Shard, Step, make_shards, outcome_of, run_shard, shard_file
 from agora.core.workers import LocalRunner, Runner, SerialRunner
 
-__all__ = ["JobReport", "Runner", "Shard", "Step", "make_shards", "run_steps"]
+__all__ = ["JobReport", "Runner", "Shard", "Step", "make_shards", "run_steps", "run_tasks"]
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,8 @@ def run_steps(
         steps: applied one after another to each shard's rows.
         shards: their indices are distinct.
         out: the job's folder; the result is ``rows.jsonl`` in it, malformed input rows are in ``rejects.jsonl``.
-        on: ``local``, or ``ray`` and ``ray://HOST:PORT`` where that extra is installed.
-        workers: processes; None for one per CPU. One worker means this process.
+        on: ``local``, ``ray`` or ``ray://HOST:PORT`` (see :class:`agora.core.ray_runner.RayRunner`).
+        workers: processes; None for one per CPU. One worker means this process, except on Ray.
         label: for the progress bar.
         max_reject_share: 0 to 1; the first malformed input row is an error at 0, else the job fails past this share.
 
@@ -74,6 +78,8 @@ def run_steps(
     """
     runner_of = _runner_of(on)
     out, began = Path(out), time.perf_counter()
+    if on != "local":  # other processes may work in other folders
+        out, shards = out.absolute(), [replace(shard, path=shard.path.absolute()) for shard in shards]
     lock = FolderLock(out)
     try:
         sweep_temporaries(out)
@@ -81,7 +87,7 @@ def run_steps(
         before = [found for shard in shards if (found := outcome_of(out, shard)) is not None]
         done = {outcome.index for outcome in before}
         todo = [shard for shard in shards if shard.index not in done]
-        count = _workers(workers, len(todo))
+        count = _workers(workers, len(todo), on)
         work = partial(run_shard, tuple(steps), out, max_reject_share > 0)
         limit = int(max_reject_share * sum(s.stop - s.start for s in shards))
         outcomes = before + _finish(runner_of(count), work, todo, before, limit, label)
@@ -89,6 +95,45 @@ def run_steps(
     finally:
         sweep_temporaries(out)  # of workers that were stopped
         lock.release()
+
+
+def run_tasks(
+    fn: Callable[[A], B], tasks: Sequence[A], *, on: str = "local", workers: int | None = None, label: str = "job"
+) -> list[B]:
+    """The results of a function for each task, in the order of the tasks.
+
+    Nothing is kept between calls: a task that may be done before looks for its own file and writes it whole.
+
+    Args:
+        fn: importable, so that it can be sent to another process.
+        tasks: small values; where they name files, absolute paths that all workers see.
+        on: as for :func:`run_steps`.
+        workers: as for :func:`run_steps`.
+        label: for the progress bar.
+
+    Raises:
+        AgoraError: a task failed; names it.
+    """
+    runner = _runner_of(on)(_workers(workers, len(tasks), on))
+    results: dict[int, B] = {}
+    with (
+        progress(len(tasks), label, "parts") as bar,
+        closing(runner.map(_Numbered(fn), list(enumerate(tasks)))) as done,
+    ):
+        for number, result in done:
+            results[number] = result
+            bar.advance()
+    return [results[number] for number in range(len(tasks))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """A function that gives each result with the number of its task."""
+
+    fn: Callable[[Any], Any]
+
+    def __call__(self, numbered: tuple[int, Any]) -> tuple[int, Any]:
+        return numbered[0], self.fn(numbered[1])
 
 
 def _finish(
@@ -140,15 +185,20 @@ def _runner_of(on: str) -> Callable[[int], Runner]:
     if on == "local":
         return lambda count: LocalRunner(count) if count > 1 else SerialRunner()
     if on == "ray" or on.startswith("ray://"):
-        hint = "use --on local, or give the shards to several machines as separate jobs"
-        raise MissingError(f'running on "{on}" needs Ray, which this installation does not support', hint=hint)
+        from agora.core.ray_runner import RayRunner
+
+        on_ray = RayRunner(on)  # tells at once when Ray is missing
+        return lambda count: RayRunner(on_ray.address, count or None)
     near = nearest(on, ["local", "ray"])
     raise ConfigError(f'"{on}" is no place to run on', hint=f"did you mean {near}?" if near else "use local or ray")
 
 
-def _workers(asked: int | None, todo: int) -> int:
+def _workers(asked: int | None, todo: int, on: str) -> int:
+    """How many processes to use; 0 leaves it to the cluster."""
     if asked is not None and asked < 1:
         raise UsageError(f"workers must be at least 1, got {asked}")
+    if on != "local":
+        return asked or 0
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(asked or cpus, todo))
 
@@ -181,6 +231,10 @@ def _join(out: Path, name: str, outcomes: Sequence[Outcome]) -> Path:
     path = out / name
     with atomic_file(path) as joined:
         for outcome in outcomes:
-            with shard_file(out, outcome.index, name).open("rb") as part:
+            part_file = shard_file(out, outcome.index, name)
+            if not part_file.exists():
+                hint = "choose an --out that all machines of the cluster share"
+                raise MissingError("a worker's file is not to be seen here", where=str(part_file), hint=hint)
+            with part_file.open("rb") as part:
                 shutil.copyfileobj(part, joined, BLOCK)
     return path
