@@ -40,8 +40,8 @@ def render(title: str, subtitle: str, sections: Sequence[Any]) -> str:
         subtitle=subtitle,
         intro=sections[0].blocks,
         sections=sections[1:],
-        css=Markup(_asset("report.css")),
-        policy=_policy(scripts),
+        css=Markup(stylesheet()),
+        policy=content_policy(scripts, evaluate=True),
         scripts=[Markup(script) for script in scripts],
         script_json=lambda value: Markup(script_json(value)),
         themes=_themes(),
@@ -76,10 +76,19 @@ def read_spec(chart: Chart | Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def script_json(value: Any) -> str:
     """JSON that stands inside a script element: no character of it can end the element."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return escape_script(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str))
+
+
+def escape_script(text: str) -> str:
+    """A JSON text in which no character can end the script element that it stands in."""
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def stylesheet() -> str:
+    """The style of all reports: colors for light and dark, tables, cards, print."""
+    return _asset("report.css")
 
 
 @cache
@@ -150,11 +159,15 @@ def still(spec: Mapping[str, Any], name: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
-def _policy(scripts: Sequence[str]) -> str:
-    """A content security policy: no loads, and no script but the given ones."""
+def content_policy(scripts: Sequence[str], *, evaluate: bool = False) -> str:
+    """A content security policy: no loads, and no script but the given ones.
+
+    Args:
+        scripts: the exact texts of the page's script elements.
+        evaluate: allow text to be compiled, which vega needs: it makes its expressions with Function().
+    """
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
-    # vega compiles its expressions with Function(), which the policy calls eval
-    allowed = f"{hashes} 'unsafe-eval'" if scripts else "'none'"
+    allowed = f"{hashes} 'unsafe-eval'" if scripts and evaluate else hashes or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"

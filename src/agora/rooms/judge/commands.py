@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from agora.rooms.judge.ask_commands import answer, pairwise, reparse, score
+from agora.rooms.judge.look_commands import report
 from agora.rooms.judge.mine_commands import mine
 from agora.rooms.judge.rank_commands import leaderboard
 
@@ -22,3 +23,4 @@ app.command("pairwise")(pairwise)
 app.command("reparse")(reparse)
 app.command("leaderboard")(leaderboard)
 app.command("mine")(mine)
+app.command("report")(report)

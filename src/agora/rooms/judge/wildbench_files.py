@@ -1,0 +1,153 @@
+"""WildBench's own files of tasks and of model outputs, read and written (allenai/WildBench on the Hub).
+
+A task row has ``id``, ``session_id``, ``conversation_input``, ``checklist``, ``intent``, ``primary_tag`` and
+``secondary_tags``; an output row has ``session_id``, ``chat_history``, ``model_input``, ``output`` (a list of one
+text), ``generator``, ``configs`` and ``primary_tag``. Files of judgements are in :mod:`judged_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from agora.core.errors import DataError
+from agora.core.records import ROLES, Answer, Message, Provenance, Task
+from agora.core.tables import read_rows
+from agora.rooms.judge.types import TaskSet
+
+LICENCE = "AI2 ImpACT low-risk"
+_OWN_KEY = "agora"  # what a task or an answer has and WildBench's columns do not
+
+
+def read_wildbench_tasks(path: Path) -> Iterator[Task]:
+    """Tasks from rows of WildBench's dataset (JSON, JSON Lines or Parquet).
+
+    Raises:
+        DataError: a row without ``session_id`` or turns; names file and line.
+    """
+    for line, row in read_rows(path):
+        try:
+            yield _task(row)
+        except (KeyError, TypeError, AttributeError) as err:
+            raise DataError(f"not a row of WildBench's tasks: {err}", where=f"{path}:{line}") from None
+
+
+def _task(row: dict[str, Any]) -> Task:
+    turns = list(row["conversation_input"])
+    for turn in turns:
+        if turn["role"] not in ROLES:
+            raise DataError(f"task {row.get('session_id')} has a turn of the unknown role {turn['role']!r}")
+    messages = tuple(
+        Message(turn["role"], turn["content"], id=str(i), parent=str(i - 1) if i else None)
+        for i, turn in enumerate(turns)
+    )
+    own = row.get(_OWN_KEY) or {}
+    last = turns[-1]
+    references = row.get("references") or {}
+    return Task(
+        id=row["session_id"],
+        benchmark=own.get("benchmark", "WildBench"),
+        version=own.get("version", "v2"),
+        messages=messages,
+        checklist=tuple(row["checklist"] if row.get("checklist") is not None else ()),
+        intent=row.get("intent") or "",
+        primary_tag=row.get("primary_tag") or "",
+        secondary_tags=tuple(row["secondary_tags"] if row.get("secondary_tags") is not None else ()),
+        difficulty=own.get("difficulty"),
+        reference=own.get("reference") or next((text for text in references.values() if text), None),
+        provenance=Provenance(
+            own.get("source", "WildBench"),
+            own.get("source_id", row["session_id"]),
+            licence=own.get("licence", LICENCE),
+            language=last.get("language"),
+            created=_text(last.get("timestamp")),
+        ),
+        split=own.get("split", "public"),
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def task_rows(tasks: Iterable[Task]) -> Iterator[dict[str, Any]]:
+    """Rows of WildBench's dataset, with what its columns cannot hold under the key ``agora``."""
+    for task in tasks:
+        source = task.provenance
+        yield {
+            "id": task.id,
+            "session_id": task.id,
+            "conversation_input": [
+                {
+                    "content": message.content,
+                    "language": source.language if source else None,
+                    "redacted": False,
+                    "role": message.role,
+                    "timestamp": source.created if source and message is task.messages[-1] else None,
+                    "toxic": False,
+                }
+                for message in task.messages
+            ],
+            "references": {"gpt-4": task.reference or ""},
+            "length": sum(len(message.content) for message in task.messages),
+            "checklist": list(task.checklist),
+            "intent": task.intent,
+            "appropriate": "yes",
+            "primary_tag": task.primary_tag,
+            "secondary_tags": list(task.secondary_tags),
+            _OWN_KEY: {
+                "benchmark": task.benchmark,
+                "version": task.version,
+                "difficulty": task.difficulty,
+                "reference": task.reference,
+                "split": task.split,
+                **(
+                    {"source": source.source, "source_id": source.source_id, "licence": source.licence}
+                    if source
+                    else {"source": "unknown"}
+                ),
+            },
+        }
+
+
+def read_model_outputs(path: Path) -> Iterator[Answer]:
+    """Answers from WildBench's files of model outputs.
+
+    Raises:
+        DataError: a row without ``session_id``, ``output`` or ``generator``; names file and line.
+    """
+    for line, row in read_rows(path):
+        try:
+            output, configs = row["output"], row.get("configs") or {}
+            text = output if isinstance(output, str) else next(iter(output or ()), "")
+            own = row.get(_OWN_KEY) or {}
+            yield Answer(
+                row["session_id"],
+                row["generator"],
+                text if isinstance(text, str) else "",
+                finish_reason=own.get("finish_reason"),
+                n_tokens=own.get("n_tokens"),
+                params={name: value for name, value in configs.items() if value is not None},
+            )
+        except (KeyError, TypeError, AttributeError) as err:
+            raise DataError(f"not a row of WildBench's model outputs: {err}", where=f"{path}:{line}") from None
+
+
+def output_rows(answers: Iterable[Answer], tasks: TaskSet | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of WildBench's model outputs; without ``tasks`` the conversation's columns are empty."""
+    known = tasks.by_id if tasks else {}
+    for answer in answers:
+        task = known.get(answer.task_id)
+        history = [message.content for message in task.messages] if task else []
+        yield {
+            "session_id": answer.task_id,
+            "chat_history": history,
+            "model_input": "\n\n".join(history),
+            "output": [answer.output],
+            "generator": answer.model,
+            "configs": answer.params,
+            "dataset": task.benchmark if task else "",
+            "primary_tag": task.primary_tag if task else "",
+            _OWN_KEY: {"finish_reason": answer.finish_reason, "n_tokens": answer.n_tokens},
+        }
