@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+AXE := $(VENV)/axe/package/axe.min.js
+AXE_VERSION := 4.14.1
 export AGORA_PROGRESS ?=
 # Python 3.11 or later with venv; on Debian the module is a package of its own.
 .DEFAULT_GOAL := help
@@ -39,7 +41,15 @@ test-all: $(STAMP) lint ## every test, the slow ones too
 
 test-browser: $(STAMP) ## tests in a real headless Chromium (installed when missing)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser]'
+	@test -f $(AXE) || $(MAKE) --no-print-directory $(AXE) || echo "no axe-core (npm): its checks are skipped"
 	$(BIN)/pytest -m browser
+
+# One script of the accessibility checker (650 kB, MPL-2.0), for tests only.
+$(AXE):
+	@mkdir -p $(VENV)/axe
+	@cd $(VENV)/axe && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null && \
+		tar -xzf axe-core-$(AXE_VERSION).tgz package/axe.min.js package/LICENSE && rm axe-core-$(AXE_VERSION).tgz
 
 lint: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/ruff format --check src tests benchmarks

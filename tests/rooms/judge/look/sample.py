@@ -1,4 +1,4 @@
-"""A small judged benchmark with everything a page must bear: two judges, both orders, gaps, private and hostile texts."""
+"""A small judged benchmark with all that a page must bear: two judges, both orders, gaps, private and hostile texts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def make_tasks(n: int, rng: random.Random) -> list[Task]:
     for i in range(n):
         first, second = rng.sample(TAGS, 2)
         history = (Message("user", "Hello."), Message("assistant", "Hello, how can I help?")) if i % 3 == 0 else ()
-        query = f"Plan number {i}: write a summary of chapter {i} for a reader who has little time, in at most five lines."
+        query = (
+            f"Plan number {i}: write a summary of chapter {i} for a reader who has little time, in at most five lines."
+        )
         query = {1: HOSTILE, 2: SCRIPTS}.get(i, query)
         tasks.append(
             Task(
@@ -76,11 +78,15 @@ def _answer(task: Task, model: str, rng: random.Random) -> Answer:
         return Answer(task.id, model, SCRIPTS * 20)
     if task.id == "task-003" and model == "beta":
         return Answer(task.id, model, "A very long answer. " * 50_000)
-    words = rng.choices(("point", "chapter", "reader", "summary", "time", "line", "argument", "however"), k=rng.randint(20, 400))
+    words = rng.choices(
+        ("point", "chapter", "reader", "summary", "time", "line", "argument", "however"), k=rng.randint(20, 400)
+    )
     return Answer(task.id, model, f"{model} says: " + " ".join(words))
 
 
-def _verdicts(judge: str, tasks: list[Task], answers: dict[tuple[str, str], Answer], rng: random.Random) -> list[Verdict]:
+def _verdicts(
+    judge: str, tasks: list[Task], answers: dict[tuple[str, str], Answer], rng: random.Random
+) -> list[Verdict]:
     out: list[Verdict] = []
     for task in tasks:
         for model in MODELS if judge == "judge-1" else MODELS[:3]:
@@ -91,25 +97,39 @@ def _verdicts(judge: str, tasks: list[Task], answers: dict[tuple[str, str], Answ
             value: float | None = min(10.0, max(1.0, float(round(rng.gauss(ABILITY[model], 1.8)))))
             if rng.random() < 0.02:
                 value, reasons = None, {}
-            extra = {"n_chars": n_chars, "parsed": reasons, "raw_text": "" if value else "I cannot say.",
-                     "usage": {"prompt_tokens": 900, "completion_tokens": 120, "cost_usd": 0.004}}
+            extra = {
+                "n_chars": n_chars,
+                "parsed": reasons,
+                "raw_text": "" if value else "I cannot say.",
+                "usage": {"prompt_tokens": 900, "completion_tokens": 120, "cost_usd": 0.004},
+            }
             out.append(make_score(task.id, value, model, judge, **extra))
             if judge == "judge-1":
                 out += _pairs(task, model, answers, rng, judge)
     return out
 
 
-def _pairs(task: Task, model: str, answers: dict[tuple[str, str], Answer], rng: random.Random, judge: str) -> list[Verdict]:
+def _pairs(
+    task: Task, model: str, answers: dict[tuple[str, str], Answer], rng: random.Random, judge: str
+) -> list[Verdict]:
     out = []
     for baseline in BASELINES:
         if baseline == model or (model == "gamma" and baseline == "strong baseline" and rng.random() < 0.1):
             continue
-        orders = ("candidate_first", "candidate_second") if rng.random() < 0.3 else (rng.choice(("candidate_first", "candidate_second")),)
+        orders = (
+            ("candidate_first", "candidate_second")
+            if rng.random() < 0.3
+            else (rng.choice(("candidate_first", "candidate_second")),)
+        )
         for order in orders:
             gap = rng.gauss(ABILITY[model] - ABILITY[baseline], 3)
             value = 1.0 if gap > 4 else 0.5 if gap > 0.5 else 0.0 if gap > -0.5 else -0.5 if gap > -4 else -1.0
             pair = make_pair(
-                task.id, value, model, baseline, order,
+                task.id,
+                value,
+                model,
+                baseline,
+                order,
                 n_chars=len(answers[task.id, model].output),
                 baseline_n_chars=len(answers[task.id, baseline].output),
                 parsed={"analysis of A": "Good.", "reason of A>B": HOSTILE, "choice": "A+"},

@@ -1,1 +1,1 @@
-"""Looking at a leaderboard: `data` gathers what the page knows, `texts` packs what there is to read, `page` renders it."""
+"""Looking at a leaderboard: `data` gathers what its page knows, `texts` packs what there is to read, `page` renders."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ def render_page(data: PageData) -> str:
 
     from agora import __version__
 
-    script = "(() => {\n\"use strict\";\n" + "\n".join(_asset(name) for name in _SCRIPTS) + "\n})();"
+    script = '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in _SCRIPTS) + "\n})();"
     html: str = _template().render(
         data=data,
         tables=[_table_view(table, data, i) for i, table in enumerate(data.tables)],
@@ -63,7 +64,9 @@ def figure(value: float | None, digits: int = 1) -> str:
     """A number with its decimals and a true minus sign; a dash where it is missing."""
     if value is None or math.isnan(value):
         return MISSING
-    text = f"{value:,.{digits}f}"
+    # halves go away from zero, as in the page's script: both write the same cell
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    text = f"{rounded:,.{digits}f}"
     return text.lstrip("-") if not text.strip("-0.,") else text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -88,6 +91,7 @@ def _table_view(table: TableData, data: PageData, number: int) -> View:
     return {
         "number": number,
         "title": table.title,
+        "of_judge": f", {table.title}" if len(data.tables) > 1 else "",
         "board": table.board,
         "baselines": table.baselines,
         "rows": rows,
@@ -123,10 +127,11 @@ def _row_view(row: ModelRow, table: TableData, data: PageData) -> View:
         "withheld": score is not None and not shown,
         "mix": {"value": mix, "interval": normal_interval(mix, None if se is None else 100 * se)},
         "rewards": {
-            name: {"value": one.reward, "self": one.is_self} for name, one in (reward.baselines if reward else {}).items()
+            name: {"value": one.reward, "self": one.is_self}
+            for name, one in (reward.baselines if reward else {}).items()
         },
         "macro": score.macro if shown and score else None,
-        "groups": {name: value for name, value in score.groups.items()} if score and score.groups else {},
+        "groups": dict(score.groups) if score else {},
         "n": score.n if score else 0,
         "num_tasks": table.board.num_tasks,
         "coverage": row.board.coverage,
@@ -147,7 +152,9 @@ def _axis(cells: Sequence[View]) -> tuple[float, float]:
     if not ends:
         return (0.0, 1.0)
     low, high = min(ends), max(ends)
-    low, high = (min(low, 0.0), max(high, 0.0)) if low * high <= 0 or min(abs(low), abs(high)) < high - low else (low, high)
+    low, high = (
+        (min(low, 0.0), max(high, 0.0)) if low * high <= 0 or min(abs(low), abs(high)) < high - low else (low, high)
+    )
     return (low, high) if high > low else (low - 1.0, high + 1.0)
 
 
@@ -159,9 +166,7 @@ def _pairs_view(ranked: Sequence[ModelRow], table: TableData, data: PageData) ->
             "name": row.name,
             "rank": row.board.rank,
             "model": data.models.index(row.name),
-            "cells": [
-                _difference(row.name, other.name, scores) if j > i else None for j, other in enumerate(ranked)
-            ],
+            "cells": [_difference(row.name, other.name, scores) if j > i else None for j, other in enumerate(ranked)],
             "others": [data.models.index(other.name) for other in ranked],
         }
         for i, row in enumerate(ranked)
@@ -177,15 +182,18 @@ def _heat_view(table: TableData, data: PageData) -> View:
     masks = data.tag_masks
     columns = [i for i, _, _ in _tags_in(data)]
     lines = []
+    values = []
     for row in table.rows:
         if row.board.score is None:
             continue
-        cells = []
+        cells: list[View] = []
         for tag in columns:
             found = [s for s, mask in zip(row.scores, masks, strict=True) if s is not None and mask >> tag & 1]
-            cells.append({"tag": tag, "n": len(found), "value": wb_scale(math.fsum(found) / len(found)) if found else None})
+            cells.append(
+                {"tag": tag, "n": len(found), "value": wb_scale(math.fsum(found) / len(found)) if found else None}
+            )
+        values += [abs(cell["value"]) for cell in cells if cell["value"] is not None]
         lines.append({"name": row.name, "model": data.models.index(row.name), "cells": cells})
-    values = [abs(cell["value"]) for line in lines for cell in line["cells"] if cell["value"] is not None]
     return {"columns": columns, "lines": lines, "most": max(values, default=0.0) or 1.0}
 
 
@@ -194,7 +202,12 @@ def _profile_view(rows: Sequence[View]) -> list[View]:
     lines = []
     for group in GROUPS:
         dots = [
-            {"name": row["name"], "model": row["model"], "value": found.value, "interval": normal_interval(found.value, found.se)}
+            {
+                "name": row["name"],
+                "model": row["model"],
+                "value": found.value,
+                "interval": normal_interval(found.value, found.se),
+            }
             for row in rows
             if not row["withheld"] and (found := row["groups"].get(group)) is not None and found.value is not None
         ]

@@ -76,7 +76,10 @@ def pack_texts(
     reasons: dict[str, list[tuple[int, Verdict]]] = defaultdict(list)
     for table, verdict in verdicts:
         reasons[verdict.task_id].append((table, verdict))
-    blocks, first, num_bytes, block, size, private, other = [], [], 0, [], 0, 0, 0
+    blocks: list[str] = []
+    first: list[int] = []
+    block: list[bytes] = []
+    num_bytes = size = private = other = 0
     for at, id_ in enumerate(task_ids):
         task = tasks.get(id_)
         hidden = task is not None and task.split == "private" and not include_private
@@ -161,7 +164,9 @@ def _reason(table: int, verdict: Verdict, model: int, answers: Mapping[str, str]
         row["other"] = verdict.n_chars
     if hidden:
         return row
-    said = {name: value for name, value in verdict.parsed.items() if name not in _NOT_REASONS and value not in ("", None)}
+    said = {
+        name: value for name, value in verdict.parsed.items() if name not in _NOT_REASONS and value not in ("", None)
+    }
     if said:
         row["said"] = said
     if verdict.raw_text and (verdict.status != "ok" or not said):
