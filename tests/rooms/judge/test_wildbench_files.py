@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from agora.core.errors import DataError
 from agora.core.records import Answer, Message, Provenance, Task
 from agora.core.tables import write_jsonl
-from agora.rooms.judge.look.inputs import open_answers, open_tasks
+from agora.rooms.judge.answer_files import read_answers
 from agora.rooms.judge.types import TaskSet
-from agora.rooms.judge.wildbench_files import output_rows, read_model_outputs, read_wildbench_tasks, task_rows
+from agora.rooms.judge.wildbench_files import output_rows, read_wildbench_tasks, task_rows
 from tests.rooms.judge.support import make_answer, make_task
 
 
@@ -53,13 +53,13 @@ def test_the_hubs_rows_become_tasks_and_answers(tmp_path: Path, suffix: str) -> 
             write_jsonl(tmp_path / f"{name}.jsonl", [row])
         else:
             pq.write_table(pa.Table.from_pylist([row]), tmp_path / f"{name}.parquet")
-    (task,) = open_tasks(tmp_path / f"tasks.{suffix}")
+    (task,) = TaskSet.read(tmp_path / f"tasks.{suffix}")
     assert (task.id, task.primary_tag, task.secondary_tags) == ("0123456789abcdef", "Planning", ("Advice seeking",))
     assert [m.role for m in task.messages] == ["user", "assistant", "user"]
     assert task.checklist == ("Is there a plan?", "Is it cheap?")
     assert task.reference == "Go by train."
     assert task.provenance is not None and task.provenance.language == "English"
-    (answer,) = open_answers([tmp_path / f"out.{suffix}"])
+    (answer,) = read_answers(tmp_path / f"out.{suffix}")
     assert (answer.task_id, answer.model, answer.output) == ("0123456789abcdef", "gpt-x", "Take the bus.")
     assert answer.params["max_tokens"] == 4096
 
@@ -94,15 +94,15 @@ def test_tasks_written_as_wildbench_writes_them_are_read_back(
     assert list(read_wildbench_tasks(path)) == given_tasks
 
 
-@given(st.lists(st.tuples(NAMES, NAMES, TEXT, st.none() | st.integers(0, 9)), min_size=1, max_size=4))
+@given(st.lists(st.tuples(NAMES, NAMES, TEXT), min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_answers_written_as_wildbench_writes_them_are_read_back(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str, int | None]]
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
 ) -> None:
-    answers = [Answer(t, m, text, "stop_token", n, {"temperature": 0}) for t, m, text, n in rows]
+    answers = [Answer(t, m, text, params={"temperature": 0}) for t, m, text in rows]
     path = tmp_path_factory.mktemp("a") / "out.json"
     write_jsonl(path, output_rows(answers))
-    assert list(read_model_outputs(path)) == answers
+    assert read_answers(path) == answers
 
 
 def test_the_conversation_goes_with_the_answers_where_the_tasks_are_known() -> None:
@@ -127,4 +127,4 @@ def test_a_wrong_row_is_named(tmp_path: Path, row: dict[str, object], message: s
 
 def test_an_output_that_is_null_is_an_empty_answer(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "o.jsonl", [{**HUB_OUTPUT, "output": [None]}, {**HUB_OUTPUT, "output": []}])
-    assert [a.output for a in read_model_outputs(tmp_path / "o.jsonl")] == ["", ""]
+    assert [a.output for a in read_answers(tmp_path / "o.jsonl")] == ["", ""]

@@ -37,14 +37,16 @@ def report(
     """Make a leaderboard one can look into: one HTML file with every task, answer and reason behind its numbers."""
     from agora.core.files import write_bytes
     from agora.core.json_text import dumps
+    from agora.rooms.judge.answer_files import read_answer_files
     from agora.rooms.judge.look.data import page_data
-    from agora.rooms.judge.look.inputs import open_answers, open_tasks
     from agora.rooms.judge.look.page import render_page
+    from agora.rooms.judge.types import TaskSet
 
+    task_set = TaskSet.read(tasks) if tasks else None
     data = page_data(
         files,
-        tasks=open_tasks(tasks) if tasks else None,
-        answers=open_answers(answers or ()),
+        tasks=task_set,
+        answers=read_answer_files(answers or (), task_set),
         judge=judge,
         baseline=baseline,
         margin=margin,

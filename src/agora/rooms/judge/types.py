@@ -125,9 +125,12 @@ class TaskSet:
 
     @classmethod
     def read(cls, path: Path) -> TaskSet:
-        """Read tasks from a JSON Lines, JSON or Parquet file of ``task/1`` records."""
-        from agora.core.tables import read_records
+        """Read tasks from a JSON Lines, JSON or Parquet file of ``task/1`` records, or of WildBench's dataset."""
+        from agora.core.tables import read_records, read_rows
+        from agora.rooms.judge.wildbench_files import CONVERSATION, read_wildbench_tasks
 
+        if any(CONVERSATION in row for _, row in read_rows(path, limit=1)):
+            return cls(tuple(read_wildbench_tasks(path)))
         return cls(tuple(read_records(path, Task)))
 
     @cached_property

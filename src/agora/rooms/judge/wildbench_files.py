@@ -1,23 +1,27 @@
-"""WildBench's own files of tasks and of model outputs, read and written (allenai/WildBench on the Hub).
+"""WildBench's own files of tasks, read and written, and of model outputs, written (allenai/WildBench on the Hub).
 
 A task row has ``id``, ``session_id``, ``conversation_input``, ``checklist``, ``intent``, ``primary_tag`` and
 ``secondary_tags``; an output row has ``session_id``, ``chat_history``, ``model_input``, ``output`` (a list of one
-text), ``generator``, ``configs`` and ``primary_tag``. Files of judgements are in :mod:`judged_files`.
+text), ``generator``, ``configs`` and ``primary_tag``. Outputs are read
+by :mod:`answer_files`, files of judgements by :mod:`judged_files`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agora.core.errors import DataError
 from agora.core.records import ROLES, Answer, Message, Provenance, Task
 from agora.core.tables import read_rows
-from agora.rooms.judge.types import TaskSet
+
+if TYPE_CHECKING:
+    from agora.rooms.judge.types import TaskSet
 
 LICENCE = "AI2 ImpACT low-risk"
-_OWN_KEY = "agora"  # what a task or an answer has and WildBench's columns do not
+CONVERSATION = "conversation_input"  # the column by which such a file of tasks is known
+_OWN_KEY = "agora"  # what a task has and WildBench's columns do not
 
 
 def read_wildbench_tasks(path: Path) -> Iterator[Task]:
@@ -34,7 +38,7 @@ def read_wildbench_tasks(path: Path) -> Iterator[Task]:
 
 
 def _task(row: dict[str, Any]) -> Task:
-    turns = list(row["conversation_input"])
+    turns = list(row[CONVERSATION])
     for turn in turns:
         if turn["role"] not in ROLES:
             raise DataError(f"task {row.get('session_id')} has a turn of the unknown role {turn['role']!r}")
@@ -78,7 +82,7 @@ def task_rows(tasks: Iterable[Task]) -> Iterator[dict[str, Any]]:
         yield {
             "id": task.id,
             "session_id": task.id,
-            "conversation_input": [
+            CONVERSATION: [
                 {
                     "content": message.content,
                     "language": source.language if source else None,
@@ -111,29 +115,6 @@ def task_rows(tasks: Iterable[Task]) -> Iterator[dict[str, Any]]:
         }
 
 
-def read_model_outputs(path: Path) -> Iterator[Answer]:
-    """Answers from WildBench's files of model outputs.
-
-    Raises:
-        DataError: a row without ``session_id``, ``output`` or ``generator``; names file and line.
-    """
-    for line, row in read_rows(path):
-        try:
-            output, configs = row["output"], row.get("configs") or {}
-            text = output if isinstance(output, str) else next(iter(output or ()), "")
-            own = row.get(_OWN_KEY) or {}
-            yield Answer(
-                row["session_id"],
-                row["generator"],
-                text if isinstance(text, str) else "",
-                finish_reason=own.get("finish_reason"),
-                n_tokens=own.get("n_tokens"),
-                params={name: value for name, value in configs.items() if value is not None},
-            )
-        except (KeyError, TypeError, AttributeError) as err:
-            raise DataError(f"not a row of WildBench's model outputs: {err}", where=f"{path}:{line}") from None
-
-
 def output_rows(answers: Iterable[Answer], tasks: TaskSet | None = None) -> Iterator[dict[str, Any]]:
     """Rows of WildBench's model outputs; without ``tasks`` the conversation's columns are empty."""
     known = tasks.by_id if tasks else {}
@@ -149,5 +130,4 @@ def output_rows(answers: Iterable[Answer], tasks: TaskSet | None = None) -> Iter
             "configs": answer.params,
             "dataset": task.benchmark if task else "",
             "primary_tag": task.primary_tag if task else "",
-            _OWN_KEY: {"finish_reason": answer.finish_reason, "n_tokens": answer.n_tokens},
         }

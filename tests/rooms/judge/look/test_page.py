@@ -19,11 +19,12 @@ from typer.testing import CliRunner
 from agora.core.records import Verdict
 from agora.core.stats import standard_error
 from agora.core.tables import write_jsonl
+from agora.rooms.judge.answer_files import read_answer_files
 from agora.rooms.judge.commands import app
 from agora.rooms.judge.look.data import Comparisons, mix_standard_error, page_data
-from agora.rooms.judge.look.inputs import open_answers, open_tasks
 from agora.rooms.judge.look.page import figure, render_page
 from agora.rooms.judge.reward import reward_report
+from agora.rooms.judge.types import TaskSet
 from tests.rooms.judge.look.sample import BASELINES, HOSTILE, SCRIPTS, Sample, make_sample
 from tests.rooms.judge.support import make_pair, make_score
 
@@ -41,7 +42,9 @@ def page(sample: Sample) -> str:
 
 
 def render(sample: Sample, **options: Any) -> str:
-    data = page_data([sample.folder], tasks=open_tasks(sample.tasks), answers=open_answers([sample.answers]), **options)
+    data = page_data(
+        [sample.folder], tasks=TaskSet.read(sample.tasks), answers=read_answer_files([sample.answers]), **options
+    )
     return render_page(data)
 
 
@@ -141,7 +144,7 @@ def test_an_answer_that_is_not_the_text_the_judge_saw_is_marked(tmp_path: Path) 
         tmp_path / "a.jsonl",
         [{"schema": "answer/1", "task_id": f"t{i}", "model": "m", "output": "x" * (5 + (i == 2))} for i in range(4)],
     )
-    data = page_data([tmp_path / "v.jsonl"], answers=open_answers([tmp_path / "a.jsonl"]))
+    data = page_data([tmp_path / "v.jsonl"], answers=read_answer_files([tmp_path / "a.jsonl"]))
     assert [v.get("other") for task in blocks(render_page(data)) for v in task["verdicts"]] == [None, None, 5, None]
     assert any("1 answers are not as long" in note for note in data.notes)
 

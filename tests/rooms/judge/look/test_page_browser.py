@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agora.core.records import Verdict
+from agora.rooms.judge.answer_files import read_answer_files
 from agora.rooms.judge.look.data import page_data
-from agora.rooms.judge.look.inputs import open_answers, open_tasks
 from agora.rooms.judge.look.page import render_page
 from agora.rooms.judge.metrics import paired_difference, score_report
 from agora.rooms.judge.reward import reward_report
@@ -32,7 +32,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 @pytest.fixture(scope="module")
 def page_file(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = page_data(
-        [sample.folder], tasks=open_tasks(sample.tasks), answers=open_answers([sample.answers]), command="agora"
+        [sample.folder], tasks=TaskSet.read(sample.tasks), answers=read_answer_files([sample.answers]), command="agora"
     )
     path = tmp_path_factory.mktemp("page") / "board.html"
     path.write_text(render_page(data), encoding="utf-8")

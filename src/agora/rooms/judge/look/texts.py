@@ -157,6 +157,8 @@ def _reason(table: int, verdict: Verdict, model: int, answers: Mapping[str, str]
     row: dict[str, Any] = {"t": table, "m": model}
     if verdict.kind == "pair":
         row |= {"b": verdict.baseline, "second": verdict.order == "candidate_second", "value": verdict.value}
+    if verdict.kind == "checklist":
+        row |= {"k": "checklist", "value": verdict.value}
     if verdict.status != "ok":
         row["status"] = verdict.status
     text = answers.get(str(model))

@@ -65,10 +65,19 @@ function scoreBadge(score, status) {
 function scoreBlocks(task, model, texts) {
   return data.tables.flatMap((table, t) => {
     const row = rowsByModel[t].get(model);
-    const verdict = (texts.verdicts ?? []).find((v) => v.t === t && v.m === model && v.b === undefined);
+    const verdict = (texts.verdicts ?? []).find((v) => v.t === t && v.m === model && v.b === undefined && v.k === undefined);
     if (!row || (row.scores[task] === null && !row.missing[task] && !verdict)) return [];
     return [h("div", { class: "verdict" }, h("p", { class: "by" }, h("span", { text: table.judge }), scoreBadge(row.scores[task], row.missing[task])), verdict ? reasons(verdict) : null)];
   });
+}
+
+/** Which questions of the checklist a judge found met; it enters no score. */
+function checklistBlocks(model, texts) {
+  return (texts.verdicts ?? []).filter((v) => v.k === "checklist" && v.m === model).map((v) =>
+    h("details", { class: "verdict" },
+      h("summary", {}, h("span", { text: `checklist by ${data.tables[v.t].judge}` }), " ",
+        h("span", { class: "badge", text: v.value === null ? STATUS[v.status] ?? "not judged" : `${figure(100 * v.value, 0)} % met` })),
+      reasons(v)));
 }
 
 function pairBlocks(task, model, texts) {
@@ -98,7 +107,7 @@ function answerCard(task, model, texts) {
     : text.trim() === "" ? h("p", { class: "empty", text: "The answer is empty." }) : words(text);
   return h("article", { class: "card answer", "aria-label": data.models[model] },
     h("header", {}, h("h4", { dir: "auto", text: data.models[model] }), text === undefined ? null : h("span", { class: "share", text: `${text.length.toLocaleString("en-US")} characters` })),
-    h("div", { class: "said" }, body), h("div", { class: "said verdicts" }, scoreBlocks(task, model, texts), pairBlocks(task, model, texts)));
+    h("div", { class: "said" }, body), h("div", { class: "said verdicts" }, scoreBlocks(task, model, texts), checklistBlocks(model, texts), pairBlocks(task, model, texts)));
 }
 
 function conversationOf(texts) {
