@@ -16,12 +16,13 @@ from agora.curate.importers.base import Format
 from agora.curate.importers.native import AGORA
 from agora.curate.importers.oasst import OASST
 from agora.curate.importers.openai_messages import OPENAI
+from agora.curate.importers.prompts import PROMPTS
 from agora.curate.importers.sharegpt import SHAREGPT
 from agora.curate.importers.wildchat import LMSYS, WILDCHAT_1M, WILDCHAT_4_8M, WILDCHAT_2023
 
 # The order is that of the questions asked of a row: the narrow shapes first.
 FORMATS: dict[str, Format] = {
-    f.name: f for f in (AGORA, OASST, WILDCHAT_4_8M, WILDCHAT_1M, WILDCHAT_2023, LMSYS, SHAREGPT, OPENAI)
+    f.name: f for f in (AGORA, OASST, WILDCHAT_4_8M, WILDCHAT_1M, WILDCHAT_2023, LMSYS, SHAREGPT, OPENAI, PROMPTS)
 }
 _ROWS_LOOKED_AT = 50
 
