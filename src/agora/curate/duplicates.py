@@ -285,17 +285,38 @@ class OnlineDuplicates:
         index = self._sets.append(text)
         bands, low = band_slices(text)
         self._put_low(index, low)
-        met = {c for kept, key in zip(self._kept_in, bands, strict=True) for c in kept.get(key, ())}
-        found = list(_alike(index, met, self._sets, self._low, self._threshold))
+        found = self._nearest(index, bands)
         if found:
             self._sets.pop()
-            other, similarity = max(found, key=lambda f: (f[1], -f[0]))
-            return Match(self._ids[other], similarity, False)
+            return found
         self._ids.append(id)
         self._by_text[text] = id
         for kept, key in zip(self._kept_in, bands, strict=True):
             kept.setdefault(key, []).append(index)
         return None
+
+    def find(self, text: str) -> Match | None:
+        """The nearest text within the threshold that was taken before; this one is not taken."""
+        text = normalize(text)
+        if text in self._by_text:
+            return Match(self._by_text[text], 1.0, True)
+        bands, low = band_slices(text)
+        if not any(key in kept for kept, key in zip(self._kept_in, bands, strict=True)):
+            return None
+        index = self._sets.append(text)
+        self._put_low(index, low)
+        found = self._nearest(index, bands)
+        self._sets.pop()
+        return found
+
+    def _nearest(self, index: int, bands: Sequence[bytes]) -> Match | None:
+        """The nearest kept text within the threshold."""
+        met = {c for kept, key in zip(self._kept_in, bands, strict=True) for c in kept.get(key, ())}
+        found = list(_alike(index, met, self._sets, self._low, self._threshold))
+        if not found:
+            return None
+        other, similarity = max(found, key=lambda f: (f[1], -f[0]))
+        return Match(self._ids[other], similarity, False)
 
     def _put_low(self, index: int, low: bytes) -> None:
         import numpy as np

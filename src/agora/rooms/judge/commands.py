@@ -6,7 +6,7 @@ import typer
 
 from agora.rooms.judge.ask_commands import answer, pairwise, reparse, score
 from agora.rooms.judge.look_commands import report
-from agora.rooms.judge.mine_commands import mine
+from agora.rooms.judge.mine_commands import checklist, freeze, leak, mine, review
 from agora.rooms.judge.rank_commands import leaderboard
 
 app = typer.Typer(help="Judge models' answers: WB-Score, WB-Reward, leaderboards.", no_args_is_help=True)
@@ -23,4 +23,8 @@ app.command("pairwise")(pairwise)
 app.command("reparse")(reparse)
 app.command("leaderboard")(leaderboard)
 app.command("mine")(mine)
+app.command("checklist")(checklist)
+app.command("review")(review)
+app.command("freeze")(freeze)
+app.command("leak")(leak)
 app.command("report")(report)

@@ -125,10 +125,14 @@ class TaskSet:
 
     @classmethod
     def read(cls, path: Path) -> TaskSet:
-        """Read tasks from a JSON Lines, JSON or Parquet file of ``task/1`` records, or of WildBench's dataset."""
+        """Read a frozen set's folder, or a JSON Lines, JSON or Parquet file of tasks, ours or WildBench's."""
         from agora.core.tables import read_records, read_rows
         from agora.rooms.judge.wildbench_files import CONVERSATION, read_wildbench_tasks
 
+        if Path(path).is_dir():
+            from agora.rooms.judge.freeze import read_frozen
+
+            return read_frozen(path)
         if any(CONVERSATION in row for _, row in read_rows(path, limit=1)):
             return cls(tuple(read_wildbench_tasks(path)))
         return cls(tuple(read_records(path, Task)))

@@ -68,7 +68,7 @@ def drop_close(candidates: Sequence[Candidate], embed: Embed, cosine: float) -> 
     """
     if not candidates:
         return Split([], [])
-    vectors = _unit_vectors(embed([c.text for c in candidates]), len(candidates))
+    vectors = unit_vectors(embed([c.text for c in candidates]), len(candidates))
     kept_rows: list[int] = []
     lost: list[Lost] = []
     for start in range(0, len(candidates), _BLOCK):
@@ -105,7 +105,12 @@ def _nearest(block: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return cosines[np.arange(len(block)), where], where
 
 
-def _unit_vectors(vectors: Sequence[Sequence[float]], expected: int) -> np.ndarray:
+def unit_vectors(vectors: Sequence[Sequence[float]], expected: int) -> np.ndarray:
+    """An embedder's vectors as rows of length one; a vector of zeros stays.
+
+    Raises:
+        DataError: another number of vectors than ``expected``, or vectors of different lengths.
+    """
     import numpy as np
 
     try:

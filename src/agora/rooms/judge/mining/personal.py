@@ -28,7 +28,7 @@ _COMMON_WORDS = (
     "so some such tell than thank thanks that the their them then there these they this those to two up us use was we "
     "were what when where which who why will with would write you your good morning"
 )
-_COMMON = frozenset(_COMMON_WORDS.split())
+COMMON_WORDS = frozenset(_COMMON_WORDS.split())
 
 
 def personal_data(text: str) -> str | None:
@@ -81,4 +81,4 @@ def _is_public(text: str) -> bool:
 def lacks_common_words(text: str) -> bool:
     """Whether an English text of three words or more has no common word in it: a sign of nonsense, not a proof."""
     words = [word.lower() for word in _WORD.findall(text)]
-    return len(words) >= 3 and text.isascii() and not any(word in _COMMON for word in words)
+    return len(words) >= 3 and text.isascii() and not any(word in COMMON_WORDS for word in words)
