@@ -17,6 +17,7 @@ from agora.curate.verbs import app as curate_app
 from agora.engines.commands import app as engines_app
 from agora.engines.commands import generate
 from agora.loop.commands import loop
+from agora.loop.compare.commands import compare
 from agora.microcosm.commands import app as microcosm_app
 from agora.rooms.judge.commands import app as judge_app
 from agora.rooms.preferences.commands import app as preferences_app
@@ -41,6 +42,7 @@ app.add_typer(engines_app, name="engines")
 app.add_typer(data_app, name="data")
 app.add_typer(curate_app, name="curate")
 app.add_typer(microcosm_app, name="microcosm")
+synthesize_app.command("compare")(compare)
 app.add_typer(synthesize_app, name="synthesize")
 app.add_typer(judge_app, name="judge")
 app.add_typer(train_app, name="train")

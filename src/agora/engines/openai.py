@@ -21,6 +21,7 @@ from agora.engines._wire import (
     score_body,
 )
 from agora.engines.budget import Budget
+from agora.engines.several import split_request
 from agora.engines.types import Capability, ChatRequest, CompleteRequest, Generation, Score, ScoreRequest
 
 _EMBED_BATCH = 64
@@ -123,6 +124,27 @@ class OpenAIEngine:
     def chat(self, requests: Iterable[ChatRequest]) -> Iterator[Generation]:
         """Answer conversations."""
         return self._generate(requests, lambda r: (CHAT, self._named(chat_body(self.model_name, r))))
+
+    def chat_several(self, requests: Iterable[ChatRequest], n: int) -> Iterator[Generation]:
+        """``n`` answers to each conversation in one request; answers that a server leaves out are asked for singly.
+
+        See :func:`agora.engines.several.chat_several`. Usage stands on the first answer, because servers report it for
+        all together.
+        """
+        short: list[ChatRequest] = []
+        for request, reply in self._replies(
+            requests, lambda r: (CHAT, self._named({**chat_body(self.model_name, r), "n": n}))
+        ):
+            singles = split_request(request, n)
+            choices = (reply.data or {}).get("choices")
+            if not isinstance(choices, list) or not choices:
+                short += singles  # the server does not take n, or the request failed: each is judged alone
+                continue
+            for i, (single, choice) in enumerate(zip(singles, choices, strict=False)):
+                data = {**(reply.data or {}), "choices": [choice]} | ({} if i == 0 else {"usage": {}})
+                yield read_generation(single.id, data, request.sampling.stop, self._prices)
+            short += singles[len(choices) :]  # llama.cpp and Ollama give one whatever n says
+        yield from self.chat(short)
 
     def complete(self, requests: Iterable[CompleteRequest]) -> Iterator[Generation]:
         """Continue raw prefixes: as token ids where the request has them, else as text."""
