@@ -18,6 +18,7 @@ from agora.engines.commands import app as engines_app
 from agora.engines.commands import generate
 from agora.loop.commands import loop
 from agora.loop.compare.commands import compare
+from agora.loop.pair_commands import pairs
 from agora.microcosm.commands import app as microcosm_app
 from agora.rooms.judge.commands import app as judge_app
 from agora.rooms.preferences.commands import app as preferences_app
@@ -42,6 +43,7 @@ app.add_typer(engines_app, name="engines")
 app.add_typer(data_app, name="data")
 app.add_typer(curate_app, name="curate")
 app.add_typer(microcosm_app, name="microcosm")
+synthesize_app.command("pairs")(pairs)
 synthesize_app.command("compare")(compare)
 app.add_typer(synthesize_app, name="synthesize")
 app.add_typer(judge_app, name="judge")

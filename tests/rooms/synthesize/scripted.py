@@ -33,6 +33,15 @@ def write_answer(request: ChatRequest) -> Generation:
     return Generation(request.id, text, "stop_token", usage=Usage(5, len(text.split())))
 
 
+def write_either(request: ChatRequest | CompleteRequest) -> Generation:
+    """A user's turn for a raw prefix, an answer that depends on the seed for a chat."""
+    if isinstance(request, CompleteRequest):
+        return write_instruction(request)
+    rng = random.Random(request.sampling.seed)
+    text = f"{'Sure. ' * rng.randrange(4)}It is {rng.randrange(100)}: {request.messages[-1]['content']}"
+    return Generation(request.id, text, "length" if rng.randrange(20) == 0 else "stop_token", usage=Usage(5, 9))
+
+
 class ScriptedEngine:
     """Continues by a script, ``in_flight`` requests at a time.
 

@@ -142,6 +142,8 @@ def test_the_prefix_command_prints_one_json_object(model: str) -> None:
 def test_the_options_of_the_commands_are_frozen() -> None:
     import typer
 
+    import agora.cli  # mounts the commands that join rooms  # noqa: F401
+
     command: Any = typer.main.get_command(app)
     options = {name: sorted(o for p in verb.params for o in p.opts) for name, verb in command.commands.items()}
     assert options == {
@@ -155,4 +157,13 @@ def test_the_options_of_the_commands_are_frozen() -> None:
             "--json", "--keep-truncated", "--max-tokens", "--model", "--out", "--seed", "--temperature", "--top-p",
             "samples",
         ],
+        "turns": [
+            "--answer-model", "--chat-template", "--json", "--limit", "--max-answer-tokens", "--max-tokens", "--model",
+            "--out", "--seed", "--system", "--temperature", "--tokenizer", "--top-p", "--turns", "conversations",
+        ],
+        "pairs": [
+            "--json", "--k", "--length-ratio", "--limit", "--max-tokens", "--min-margin", "--model", "--out",
+            "--scorer", "--seed", "--temperature", "--test-share", "--top-p", "prompts",
+        ],
+        "compare": ["--config", "--data", "--json", "--judge", "--model", "--out", "--set", "--student"],
     }  # fmt: skip

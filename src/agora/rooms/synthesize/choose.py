@@ -70,7 +70,7 @@ def unusable(candidate: Candidate, rules: ChoiceRules) -> str | None:
     return "repetition" if repeated_share(candidate.text) >= rules.max_repetition else None
 
 
-def choose(prompt_id: str, candidates: Sequence[Candidate], rules: ChoiceRules = ChoiceRules()) -> Choice | str:  # noqa: B008
+def choose(prompt_id: str, candidates: Sequence[Candidate], rules: ChoiceRules = ChoiceRules()) -> Choice | str:
     """The best and the worst of the usable answers, or the reason why there is no pair.
 
     Among equal scores a hash of the seed, the prompt and the position chooses: the first position would make one source

@@ -126,6 +126,59 @@ def answer(
     _print_report(answer_into(out, samples, model, sampling=sampling, keep_truncated=keep_truncated), json)
 
 
+@app.command("turns")
+def turns(
+    conversations: Annotated[
+        Path,
+        typer.Argument(metavar="CONVERSATIONS", help="Samples, a chat log in any known format, or a run's folder."),
+    ],
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Run folder, made or resumed.")],
+    turns: Annotated[int, typer.Option(min=1, help="User turns that a conversation should have.")] = 2,
+    answer_model: Annotated[str | None, typer.Option(help="Who answers; the same model by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Of user turns, above 0.")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="In (0, 1].")] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest user turn, in tokens.")] = 2048,
+    max_answer_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 4096,
+    system: Annotated[str | None, typer.Option(help="What tells the model to go on as the user.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Tokenizer of a model that is served elsewhere.")] = None,
+    chat_template: ChatTemplateFile = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Conversations to take at most.")] = None,
+    json: Json = False,
+) -> None:
+    """Extend conversations: the model plays the user, then answers."""
+    from dataclasses import replace
+
+    from agora.engines.types import Sampling
+    from agora.rooms.synthesize.answer import GREEDY
+    from agora.rooms.synthesize.turns import TurnSettings
+    from agora.rooms.synthesize.turns_run import turns_into
+
+    report = turns_into(
+        out,
+        conversations,
+        model,
+        answer_model=answer_model,
+        tokenizer=tokenizer,
+        chat_template=chat_template,
+        settings=TurnSettings(
+            turns,
+            Sampling(temperature, top_p, max_tokens, seed=seed),
+            replace(GREEDY, max_tokens=max_answer_tokens, seed=seed),
+            system,
+        ),
+        limit=limit,
+    )
+    if json:
+        _print_json(report.as_json())
+        return
+    typer.echo(f"{report.extended} of {report.n} conversations extended, {report.complete} have {turns} turns")
+    for reason, n in report.ended.items():
+        typer.echo(f"  ended early {n}: {reason}")
+    typer.echo(f"written: {report.file}")
+
+
 def _print_report(report: object, json: bool) -> None:
     from agora.rooms.synthesize.folder import FolderReport
 

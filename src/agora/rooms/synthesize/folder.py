@@ -127,6 +127,14 @@ def answer_stage(
     return FolderReport(file, tally, run.seconds["answer"])
 
 
+def source_file(path: Path) -> Path:
+    """The file that a path stands for: of a run's folder its answered samples, or the drawn ones if none are."""
+    if not path.is_dir():
+        return path
+    answered = path / ANSWERED
+    return answered if answered.exists() else path / INSTRUCTIONS
+
+
 def advancing(samples: Iterable[Sample], bar: Any) -> Iterator[Sample]:
     """The samples, each moving a progress bar on."""
     for sample in samples:

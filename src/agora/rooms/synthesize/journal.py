@@ -85,6 +85,15 @@ class Journal(Generic[T]):
         except (ValueError, DataError) as error:
             raise DataError(f"a journal row does not read back: {error}", where=str(self.path)) from error
 
+    def read(self, id: str) -> T:
+        """The record of ``id``, as often as it is asked for.
+
+        Raises:
+            KeyError: there is none.
+            DataError: the row on disk is not one of this journal's.
+        """
+        return self._fresh[id] if id in self._fresh else self.take(id)
+
     def close(self) -> None:
         """Flush and close; closing twice is fine."""
         if self._writer is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from agora.engines.several import chat_several, split_request
 from agora.engines.types import ChatRequest, Engine, Generation, Sampling
 from agora.rooms.synthesize.choose import Candidate, ChoiceRules, choose
 from agora.rooms.synthesize.journal import Journal
-from agora.rooms.synthesize.prompts import Prompt, read_prompts
+from agora.rooms.synthesize.threads import Prompt, read_prompts
 from agora.rooms.synthesize.types import AnswerDraw
 
 Scorer = Callable[[Sequence[tuple[Message, ...]]], "list[float | None]"]
@@ -78,7 +78,7 @@ class PairSettings:
 
     k: int = 5
     sampling: Sampling = SAMPLED
-    rules: ChoiceRules = ChoiceRules()
+    rules: ChoiceRules = field(default_factory=ChoiceRules)
     test_share: float = 0.02
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ def pairs_into(
     scorer: Callable[[], Scorer],
     *,
     scorer_name: str,
-    settings: PairSettings = PairSettings(),  # noqa: B008 - a frozen value
+    settings: PairSettings = PairSettings(),
     limit: int | None = None,
     engine: Engine | None = None,
 ) -> PairsReport:
@@ -181,9 +181,7 @@ def _sample(
             opened.close()
 
 
-def _both(
-    engine: Engine, whole: Sequence[ChatRequest], single: Sequence[ChatRequest], k: int
-) -> Iterator[Generation]:
+def _both(engine: Engine, whole: Sequence[ChatRequest], single: Sequence[ChatRequest], k: int) -> Iterator[Generation]:
     if whole:
         yield from chat_several(engine, iter(whole), k)
     if single:
@@ -287,8 +285,9 @@ def _choose(
         (test if is_test(prompt, settings) else train).append(pair)
     files = {"pairs": "pairs.jsonl", "test": "pairs_test.jsonl", "dropped": "dropped.jsonl"}
     paths = {key: run.file(name) for key, name in files.items()}
-    for key, rows in {"pairs": train, "test": test, "dropped": dropped}.items():
-        write_jsonl(paths[key], rows)
+    write_jsonl(paths["pairs"], train)
+    write_jsonl(paths["test"], test)
+    write_jsonl(paths["dropped"], dropped)
     report = _report(paths, prompts, train, test, reasons, unscored)
     write_json(run.file("pairs.json"), report.as_json())
     return report
@@ -312,7 +311,13 @@ def is_test(prompt: Prompt, settings: PairSettings) -> bool:
 
 
 def _pair(
-    prompt: Prompt, candidates: Sequence[Candidate], chosen: int, rejected: int, tie_break: bool, scorer: str, model: str
+    prompt: Prompt,
+    candidates: Sequence[Candidate],
+    chosen: int,
+    rejected: int,
+    tie_break: bool,
+    scorer: str,
+    model: str,
 ) -> PreferencePair:
     last = prompt.messages[-1]
     sides = [
