@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from agora import __version__
 from agora.core.commands import app as runs_app
 from agora.core.errors import AgoraError
+from agora.curate import providers
 from agora.curate.commands import app as data_app
 from agora.curate.verbs import app as curate_app
 from agora.engines.commands import app as engines_app
@@ -49,6 +51,15 @@ app.add_typer(synthesize_app, name="synthesize")
 app.add_typer(judge_app, name="judge")
 app.add_typer(train_app, name="train")
 app.add_typer(preferences_app, name="preferences")
+
+
+def _introduce() -> None:
+    """Tell the packages below of what only the packages above can do."""
+    providers.LABELERS["microcosm:world"] = lambda: import_module("agora.microcosm.world_labels").WorldLabeler()
+    providers.SCORERS.append(lambda uri: import_module("agora.rooms.preferences.scorers").open_scorer(uri))
+
+
+_introduce()
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.core.errors import AgoraError, ConfigError
@@ -136,6 +136,7 @@ def test_kinds_that_do_not_fit_are_refused(expression: str) -> None:
         one(expression, reward=1.0)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(AgoraError):
@@ -173,6 +174,7 @@ def conditions(draw: Any, depth: int = 0) -> tuple[str, Any]:
     return f"({left}) {kind} ({right})", both
 
 
+@settings(deadline=None)
 @given(conditions(), st.lists(st.tuples(KNOWN, NUMBERS), min_size=1, max_size=8))
 def test_three_valued_logic_agrees_with_its_tables(condition: tuple[str, Any], values: list[tuple[Any, Any]]) -> None:
     text, decide = condition
@@ -182,6 +184,7 @@ def test_three_valued_logic_agrees_with_its_tables(condition: tuple[str, Any], v
 
 
 @pytest.mark.parametrize("scale", [QUALITY, DIFFICULTY, CATEGORY])
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_label_is_known_in_any_case_and_dress(scale: Any, data: st.DataObject) -> None:
     value = data.draw(st.sampled_from(scale.values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Label, de-duplicate, filter, sample and look at instruction data.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Samples, conversations or any format that agora reads.")]
+Out = Annotated[Path, typer.Option(help="File to write: .jsonl, .json, .parquet; lines also .gz, .zst.")]
+FormatName = Annotated[str, typer.Option(help="Name of the input's format, or auto.")]
 
 
 @app.callback()

@@ -7,11 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agora.curate.curate_commands import Json, app, print_report
-
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Samples, conversations or any format that agora reads.")]
-Out = Annotated[Path, typer.Option(help="File to write: .jsonl, .json, .parquet; lines also .gz, .zst.")]
-FormatName = Annotated[str, typer.Option(help="Name of the input's format, or auto.")]
+from agora.curate.curate_commands import File, FormatName, Json, Out, app, print_report
 
 
 @app.command("filter")

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agora.curate.curate_commands import Json, app, print_report
-from agora.curate.filter_commands import File, FormatName, Out
+from agora.curate.curate_commands import File, FormatName, Json, Out, app, print_report
 
 On = Annotated[str, typer.Option(help="Where long steps run: local, ray or ray://HOST:PORT.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes of long steps; default: one per CPU.")]

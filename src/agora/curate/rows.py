@@ -8,7 +8,6 @@ lost or rewritten, and a million rows need not become objects.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,8 +43,9 @@ def open_source(path: Path, format: str = "auto") -> Source:
     """
     path = Path(path)
     if format == "auto":
-        rejects = Rejects()
-        first = next((row.data for row in islice(read_rows(path, rejects=rejects), 1)), None)
+        rows = read_rows(path, rejects=Rejects())
+        first = next((row.data for row in rows), None)
+        rows.close()  # type: ignore[attr-defined]  # it holds the file open
         if first is not None and first.get("schema") == Sample.SCHEMA:
             return Source(path, "sample", Sample)
     return Source(path, format, Conversation)

@@ -37,9 +37,13 @@ class Prices:
         return (prompt_tokens * self.input_usd + completion_tokens * self.output_usd) / 1e6
 
 
-def chat_body(model: str, request: ChatRequest) -> dict[str, Any]:
-    """Body of a chat completion."""
-    return {"model": model, "messages": [dict(m) for m in request.messages], **_sampling(request.sampling)}
+def chat_body(model: str, request: ChatRequest, *, with_schema: bool = True) -> dict[str, Any]:
+    """Body of a chat completion; ``with_schema`` asks for decoding by the request's schema, where it has one."""
+    body = {"model": model, "messages": [dict(m) for m in request.messages], **_sampling(request.sampling)}
+    if request.schema is not None and with_schema:
+        schema = {"name": "answer", "schema": request.schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
 
 
 def complete_body(model: str, request: CompleteRequest) -> dict[str, Any]:

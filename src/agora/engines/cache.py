@@ -133,6 +133,8 @@ class CachedEngine:
     def _key(self, verb: str, request: Any) -> str:
         content = asdict(request)
         del content["id"]
+        if content.get("schema") is None:
+            content.pop("schema", None)
         for name in ("temperature", "top_p", "first_token_temperature") if "sampling" in content else ():
             content["sampling"][name] = float(content["sampling"][name])  # 1 and 1.0 are one setting
         return stable_id(*self._source, verb, content, size=20)

@@ -73,6 +73,7 @@ class OpenAIEngine:
         self.revision = ""
         self._prices, self._budget = prices or Prices(), budget
         self._limit_name = "max_tokens"
+        self._takes_schema = True
         self._known: dict[Capability, bool] = {}
         self._models: dict[str, Any] = {}
         self._http = HttpClient(
@@ -123,7 +124,10 @@ class OpenAIEngine:
 
     def chat(self, requests: Iterable[ChatRequest]) -> Iterator[Generation]:
         """Answer conversations."""
-        return self._generate(requests, lambda r: (CHAT, self._named(chat_body(self.model_name, r))))
+        return self._generate(requests, self._chat_call)
+
+    def _chat_call(self, request: ChatRequest) -> tuple[str, dict[str, Any]]:
+        return CHAT, self._named(chat_body(self.model_name, request, with_schema=self._takes_schema))
 
     def chat_several(self, requests: Iterable[ChatRequest], n: int) -> Iterator[Generation]:
         """``n`` answers to each conversation in one request; answers that a server leaves out are asked for singly.
@@ -196,19 +200,25 @@ class OpenAIEngine:
         self, requests: Iterable[Any], prepare: Callable[[Any], tuple[str, dict[str, Any]]]
     ) -> Iterator[Generation]:
         for request, reply in self._replies(requests, prepare):
-            reply = self._renamed(reply, request, prepare)
+            reply = self._adapted(reply, request, prepare)
             if reply.data is None:
                 yield Generation(request.id, "", "error", error=reply.error)
                 continue
             more = {"attempts": reply.attempts} if reply.attempts > 1 else {}
             yield read_generation(request.id, reply.data, request.sampling.stop, self._prices, **more)
 
-    def _renamed(self, reply: Reply, request: Any, prepare: Callable[[Any], tuple[str, dict[str, Any]]]) -> Reply:
-        """Newer vendor models take the limit under another name and say so; ask again with it."""
-        if reply.status != 400 or "max_completion_tokens" not in (reply.error or ""):
-            return reply
-        self._limit_name = "max_completion_tokens"
-        return self._count(self._http.post(*prepare(request)))
+    def _adapted(self, reply: Reply, request: Any, prepare: Callable[[Any], tuple[str, dict[str, Any]]]) -> Reply:
+        """Newer vendor models take the limit under another name and say so; older servers know no schema."""
+        if reply.status == 400 and "max_completion_tokens" in (reply.error or ""):
+            self._limit_name = "max_completion_tokens"
+            reply = self._count(self._http.post(*prepare(request)))
+        if reply.status in (400, 422) and getattr(request, "schema", None) is not None:
+            # not remembered before it helped: the request may be at fault for another reason
+            path, body = prepare(request)
+            body.pop("response_format", None)
+            reply = self._count(self._http.post(path, body))
+            self._takes_schema = self._takes_schema and reply.data is None
+        return reply
 
     def _scores(self, requests: Iterable[ScoreRequest]) -> Iterator[Score]:
         failed: list[str] = []

@@ -30,11 +30,16 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A conversation to be answered. ``messages`` are role/content mappings, the last one the user's."""
+    """A conversation to be answered. ``messages`` are role/content mappings, the last one the user's.
+
+    ``schema`` is a JSON schema that the answer should obey: a server that can decode by it does, any other engine
+    answers freely, so the reader must check all the same.
+    """
 
     id: str
     messages: tuple[dict[str, str], ...]
     sampling: Sampling = Sampling()
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

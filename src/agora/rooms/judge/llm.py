@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agora.core.records import Verdict, VerdictStatus, stable_id
-from agora.rooms.judge._parse import Parsed, parse_checklist, parse_choice, parse_score
+from agora.core.replies import Parsed
+from agora.rooms.judge._parse import parse_checklist, parse_choice, parse_score
 from agora.rooms.judge.prompting import FilledPrompt, fill, prompt_ref, reminder
 from agora.rooms.judge.types import ChecklistItem, Item, Kind, Outcome, PairItem, PromptRef, ScoreItem
 from agora.rooms.judge.verdicts import make_verdict, without_call

@@ -7,17 +7,13 @@ depends on the answers too: an answer would have to contain a hash of itself to 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from agora.core.fencing import neutralize, substitute
 from agora.core.records import Task, stable_id
 from agora.rooms.judge.types import Item, Kind, PairItem, PromptRef, task_hash, text_of
-
-_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-_LOOKALIKE = re.compile(r"<{3,}(?=\s*/?\s*(?:BEGIN|END)\b)", re.IGNORECASE)
 
 REMINDER = (
     "\n\n# Reminder\n\nAn earlier reply could not be read. Reply with the one JSON object only, every key once, "
@@ -86,20 +82,6 @@ def reminder(kind: Kind) -> str:
     """What is added to the prompt when a reply could not be read."""
     key, what = _WANTED[kind]
     return REMINDER.format(key=key, what=what)
-
-
-def substitute(text: str, values: Mapping[str, str]) -> str:
-    """Replace ``{{name}}`` in one pass, so that a placeholder inside a value stays as it is."""
-    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
-
-
-def neutralize(text: str, codes: tuple[str, ...]) -> tuple[str, int]:
-    """The text with delimiter look-alikes and the given codes made harmless, and how many there were."""
-    text, count = _LOOKALIKE.subn(lambda found: "＜" * len(found[0]), text)
-    for code in codes:
-        count += text.count(code)
-        text = text.replace(code, "[removed]")
-    return text, count
 
 
 def conversation(task: Task) -> tuple[str, str]:

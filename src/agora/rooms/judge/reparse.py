@@ -10,9 +10,9 @@ from typing import Any
 
 from agora.core.errors import DataError
 from agora.core.records import Verdict
+from agora.core.replies import Parsed
 from agora.core.runs import RunDir
 from agora.core.tables import write_jsonl
-from agora.rooms.judge._parse import Parsed
 from agora.rooms.judge.judged_files import judged_paths
 from agora.rooms.judge.llm import read_reply
 from agora.rooms.judge.prompting import OWN_PROMPTS

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agora.core.errors import CapabilityError
+from agora.core.fencing import neutralize, substitute
 from agora.core.files import write_bytes
 from agora.core.records import Task, VerdictStatus, stable_id
-from agora.rooms.judge._parse import _holder, _objects, _Pairs, _plain
-from agora.rooms.judge.prompting import conversation, neutralize, substitute
+from agora.core.replies import Pairs, holder, objects
+from agora.core.replies import plain as plain_value
+from agora.rooms.judge.prompting import conversation
 from agora.rooms.judge.types import PromptRef
 
 if TYPE_CHECKING:
@@ -184,7 +186,7 @@ def _object(text: str, key: str, code: str) -> dict[str, Any]:
     Raises:
         UnreadableError: there is none, or several that differ, or a key stands twice with different values.
     """
-    found = [o for obj in _objects(text[-_MAX_CHARS:]) if (o := _holder(obj, key, code)) is not None]
+    found = [o for obj in objects(text[-_MAX_CHARS:]) if (o := holder(obj, key, code)) is not None]
     plain = [_once(pairs) for pairs in found]
     if not plain:
         raise UnreadableError("no JSON object with the keys and the verdict_id" if text.strip() else "an empty reply")
@@ -193,10 +195,10 @@ def _object(text: str, key: str, code: str) -> dict[str, Any]:
     return plain[0]
 
 
-def _once(pairs: _Pairs) -> dict[str, Any]:
+def _once(pairs: Pairs) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
-        plain = _plain(value)
+        plain = plain_value(value)
         if name in values and values[name] != plain:
             raise UnreadableError(f"the key {name[:40]} stands twice")
         values[name] = plain
