@@ -25,9 +25,11 @@ from agora.rooms.judge.mining.asking import Ask, UnreadableError, ask_all, check
 from agora.rooms.judge.mining.personal import COMMON_WORDS
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from agora.engines.types import Engine
 
-Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
+Embed = Callable[[Sequence[str]], "np.ndarray"]
 
 MAX_QUESTIONS, FEW_QUESTIONS = 10, 5
 EMBEDDING_COSINE = 0.85
@@ -117,7 +119,7 @@ def write_checklists(
         tasks: a task that has a checklist keeps it, unless ``redo``.
         run: an open run folder.
         writers: chat models; two or more make better lists than one.
-        embed: one vector a text; questions with a cosine above 0.85 count as one.
+        embed: unit vectors of texts; questions with a cosine above 0.85 count as one.
         redo: write new checklists for tasks that have one.
 
     Raises:
@@ -232,9 +234,9 @@ def _similarity(questions: Sequence[str], embed: Embed | None) -> Callable[[int,
     terms = [_meaning(question) for question in questions]
     vectors: Any = None
     if embed is not None and questions:
-        from agora.rooms.judge.mining.distinct import unit_vectors
+        import numpy as np
 
-        vectors = unit_vectors(embed(questions), len(questions))
+        vectors = np.asarray(embed(questions))
 
     def alike(a: int, b: int) -> bool:
         if vectors is not None and float(vectors[a] @ vectors[b]) > EMBEDDING_COSINE:

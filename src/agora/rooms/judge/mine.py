@@ -23,13 +23,14 @@ from agora.core.tables import read_json, read_records, write_json, write_jsonl
 from agora.curate.funnel import Funnel
 from agora.rooms.judge.mining.asking import check_chats, name_of, run_secret
 from agora.rooms.judge.mining.choose import choose, original_mix, split_off_private
-from agora.rooms.judge.mining.distinct import Embed, Lost, Split, drop_close, drop_duplicates, last_of_each_user
+from agora.rooms.judge.mining.distinct import Lost, Split, drop_close, drop_duplicates, last_of_each_user
 from agora.rooms.judge.mining.pool import draw_pool, read_tasks
 from agora.rooms.judge.mining.ratings import Rating, rate_tasks, refusal_by_raters, with_ratings
 from agora.rooms.judge.mining.read import RULES, ReadOutcome, read_candidates, read_log, shard_files
 from agora.rooms.judge.mining.settings import MineSettings
 
 if TYPE_CHECKING:
+    from agora.curate.embeddings import EmbedderSpec
     from agora.engines.types import Engine
 
 __all__ = ["MineSettings", "Mined", "mine_tasks"]
@@ -81,7 +82,7 @@ def mine_tasks(
     *,
     format: str = "auto",
     raters: Sequence[Engine] = (),
-    embed: Embed | None = None,
+    embedder: EmbedderSpec | None = None,
     benchmark: str = "mined",
     version: str = "1",
     workers: int | None = None,
@@ -98,7 +99,7 @@ def mine_tasks(
         format: of the file, or ``auto``.
         raters: chat models that rate difficulty, categories and intent; without one the tasks stay unrated and the
             notes say so.
-        embed: one vector a text; drops requests that are close in meaning.
+        embedder: drops requests that are close in meaning; see :func:`agora.curate.embeddings.find_embedder`.
         benchmark, version: what the tasks will be called.
         workers: processes that read; None for one a CPU.
 
@@ -116,11 +117,11 @@ def mine_tasks(
             write_json(run.file("work/read.json"), outcome._asdict())
     if not run.done("distinct"):
         with run.stage("distinct"):
-            _write_pool(conversations, run, settings, format, bool(raters), embed, benchmark, version)
+            _write_pool(conversations, run, settings, format, bool(raters), embedder, benchmark, version, workers)
     ratings = _rate(run, raters)
     if not run.done("choose"):
         with run.stage("choose"):
-            _choose(run, settings, ratings, raters, embed)
+            _choose(run, settings, ratings, raters, embedder)
     shutil.rmtree(work, ignore_errors=True)
     return _mined(run)
 
@@ -149,9 +150,10 @@ def _write_pool(
     settings: MineSettings,
     format: str,
     rated: bool,
-    embed: Embed | None,
+    embedder: EmbedderSpec | None,
     benchmark: str,
     version: str,
+    workers: int | None,
 ) -> None:
     """Drop duplicates and earlier conversations of a user, draw the pool, and read its conversations."""
     work = run.path / "work"
@@ -162,8 +164,10 @@ def _write_pool(
         steps.append((NOT_NEAR, drop_duplicates(candidates, signed, settings.near_duplicate_jaccard)))
         del candidates, signed
         bar.advance()
-        if embed is not None:
-            steps.append((NOT_CLOSE, drop_close(steps[-1][1].kept, embed, settings.embedding_cosine)))
+        if embedder is not None:
+            left = steps[-1][1].kept
+            close = drop_close(left, embedder, settings.embedding_cosine, work / "vectors", workers=workers)
+            steps.append((NOT_CLOSE, close))
             bar.advance()
         left = steps[-1][1].kept
         unknown = sum(candidate.user is None for candidate in left)
@@ -229,7 +233,7 @@ def _choose(
     settings: MineSettings,
     ratings: dict[str, list[Rating]],
     raters: Sequence[Engine],
-    embed: Embed | None,
+    embedder: EmbedderSpec | None,
 ) -> None:
     """Take out what every rater finds easy, draw the mix, set the private part apart, and write what a person reads."""
     pool = [with_ratings(task, ratings.get(task.id, ())) for task in _records(run.path / "work/pool.jsonl")]
@@ -255,7 +259,7 @@ def _choose(
         "num_tasks": len(tasks),
         "num_private": sum(task.split == "private" for task in tasks),
         "funnel": funnel.to_json(),
-        "notes": _notes(outcome, distinct, settings, ratings, raters, embed),
+        "notes": _notes(outcome, distinct, settings, ratings, raters, embedder),
         "mix": cells,
         "raters": [_rater_row(name_of(rater), ratings) for rater in raters],
     }
@@ -307,13 +311,13 @@ def _notes(
     settings: MineSettings,
     ratings: dict[str, list[Rating]],
     raters: Sequence[Engine],
-    embed: Embed | None,
+    embedder: EmbedderSpec | None,
 ) -> list[str]:
     """What was not done, and what the log did not say."""
     notes = []
     if not raters:
         notes.append("no rater: difficulty, categories and intent are unknown, nothing was dropped as easy")
-    if embed is None:
+    if embedder is None:
         notes.append("no embedder: duplicates were found by their letters, paraphrases were not looked for")
     if settings.language and (n := outcome.unknown["language"]):
         notes.append(f"{n:,} conversations state no language and passed as {settings.language}")

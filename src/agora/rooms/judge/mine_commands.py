@@ -25,7 +25,9 @@ def mine(
         list[str] | None,
         typer.Option("--rater", "--model", help="Chat model that rates difficulty and category; may be repeated."),
     ] = None,
-    embedder: Annotated[str | None, typer.Option(help="Engine that embeds: drops requests close in meaning.")] = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="Drops requests close in meaning: minilm, st:NAME or an engine's URI.")
+    ] = None,
     benchmark: Annotated[str, typer.Option(help="Name of the benchmark.")] = "mined",
     benchmark_version: Annotated[str, typer.Option(help="Its version.")] = "1",
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
@@ -38,6 +40,7 @@ def mine(
     """Cut benchmark tasks from conversations: rules, duplicates, difficulty, mix; every dropped row keeps a reason."""
     from agora.core.config import load_config
     from agora.core.runs import RunDir
+    from agora.curate.embeddings import find_embedder
     from agora.engines import find_engine, open_engine
     from agora.rooms.judge.mine import mine_tasks
     from agora.rooms.judge.mining.settings import MineSettings
@@ -45,8 +48,9 @@ def mine(
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
     settings = load_config(MineSettings, config, overrides)
     raters = rater or []
-    for uri in [*raters, *([embedder] if embedder else [])]:
+    for uri in raters:
         find_engine(uri)  # before a folder is made
+    spec = find_embedder(embedder) if embedder else None
     asked: dict[str, Any] = {"mine": settings.model_dump(mode="json"), "format": format, "raters": raters}
     asked |= {"embedder": embedder, "benchmark": benchmark, "version": benchmark_version}
     with RunDir.open(
@@ -58,7 +62,6 @@ def mine(
     ) as run:
         cache = None if run.done("choose") else run.file("cache/rater.sqlite")
         opened = [open_engine(uri, cache=cache, concurrency=concurrency) for uri in raters]
-        embeds = open_engine(embedder, cache=cache) if embedder else None
         try:
             mined = mine_tasks(
                 conversations,
@@ -66,13 +69,13 @@ def mine(
                 settings,
                 format=format,
                 raters=opened,
-                embed=embeds.embed if embeds else None,
+                embedder=spec,
                 benchmark=benchmark,
                 version=benchmark_version,
                 workers=workers,
             )
         finally:
-            for engine in [*opened, *([embeds] if embeds else [])]:
+            for engine in opened:
                 engine.close()
     _print_mined(mined, json)
 
@@ -98,7 +101,9 @@ def checklist(
     tasks: Annotated[Path, typer.Option(help="A mining's folder, or a file of tasks.")],
     model: Annotated[list[str], typer.Option(help="Chat model that proposes questions; name two.")],
     out: Annotated[Path, typer.Option(help="Run folder; the same folder resumes.")],
-    embedder: Annotated[str | None, typer.Option(help="Engine that embeds: merges questions close in meaning.")] = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="Merges questions close in meaning: minilm, st:NAME or an engine's URI.")
+    ] = None,
     redo: Annotated[bool, typer.Option("--redo", help="Also for tasks that have a checklist.")] = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight to a server.")] = 32,
     json: Json = False,
@@ -107,24 +112,25 @@ def checklist(
     from agora.core.records import Task
     from agora.core.runs import RunDir
     from agora.core.tables import read_records
+    from agora.curate.embeddings import find_embedder
     from agora.engines import find_engine, open_engine
     from agora.rooms.judge.checklists import FEW_QUESTIONS, write_checklists
     from agora.rooms.judge.freeze import tasks_file
 
     source = tasks_file(tasks)
-    for uri in [*model, *([embedder] if embedder else [])]:
+    for uri in model:
         find_engine(uri)
+    spec = find_embedder(embedder) if embedder else None
     asked = {"models": model, "embedder": embedder, "redo": redo}
     command = f"agora judge checklist --tasks {tasks}"
     with RunDir.open(out, command=command, config=asked, seed=0, inputs={"tasks": source}) as run:
         cache = run.file("cache/writers.sqlite")
         writers = [open_engine(uri, cache=cache, concurrency=concurrency) for uri in model]
-        embeds = open_engine(embedder, cache=cache) if embedder else None
         try:
-            embed = embeds.embed if embeds else None
+            embed = spec.open().embed if spec else None
             written = write_checklists(list(read_records(source, Task)), run, writers, embed=embed, redo=redo)
         finally:
-            for engine in [*writers, *([embeds] if embeds else [])]:
+            for engine in writers:
                 engine.close()
     if json:
         typer.echo(json_text.dumps(written.to_json()))

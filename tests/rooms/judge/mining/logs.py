@@ -38,6 +38,11 @@ def visitor_talks(n: int, seed: int = 0, **shares: float) -> Iterator[Talk]:
         yield Talk(visitor, history)
 
 
+def said_of(talk: Talk) -> list[str]:
+    """What the visitor said."""
+    return [message["content"] for message in talk.messages if message["role"] == "user"]
+
+
 def write_talks(path: Path, talks: Sequence[Talk]) -> Path:
     """The talks as OpenAI messages, one a line, in the order of the visitors."""
     write_jsonl(path, ({"id": t.visitor.id, "user": t.visitor.id, "messages": t.messages} for t in talks))

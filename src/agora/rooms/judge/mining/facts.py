@@ -107,7 +107,13 @@ def _tokenizer_file(tokenizer: str) -> Path:
     return path
 
 
-def last_request(path: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The turns up to and including the last one of the user; none when there is none."""
-    last = max((i for i, message in enumerate(path) if message.role == "user"), default=-1)
-    return path[: last + 1]
+def last_request(path: tuple[Message, ...], workable: Callable[[str], bool] | None = None) -> tuple[Message, ...]:
+    """The turns up to and including the last one of the user; none when there is none.
+
+    Args:
+        workable: turns for which it is false are passed over as long as one is left for which it is true.
+    """
+    asked = [i for i, message in enumerate(path) if message.role == "user"]
+    if workable is not None:
+        asked = [i for i in asked if workable(path[i].content)] or asked
+    return path[: asked[-1] + 1] if asked else ()

@@ -12,7 +12,6 @@ from agora.core.tables import read_picked
 from agora.curate.importers.base import Origin, RowError
 from agora.curate.importers.detect import detect_format, format_named
 from agora.rooms.judge.mining.distinct import Lost, Split
-from agora.rooms.judge.mining.facts import last_request
 from agora.rooms.judge.mining.read import Candidate, task_id
 
 
@@ -47,7 +46,7 @@ def read_tasks(
             break
         paths = list(conversation.paths())
         for candidate in wanted[row.line]:
-            turns = last_request(paths[candidate.leaf]) if candidate.leaf < len(paths) else ()
+            turns = paths[candidate.leaf][: candidate.length] if candidate.leaf < len(paths) else ()
             if task_id(turns) != candidate.task:
                 raise DataError("the log has changed since it was read", where=f"{path}:{row.line}", hint="start anew")
             found += 1

@@ -59,14 +59,15 @@ RULES = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A conversation that passed the rules. ``text`` is its last user turn in normal form, ``leaf`` its path's number.
+    """A conversation that passed the rules. ``text`` is its request in normal form, ``leaf`` its path's number.
 
-    ``task`` is the id that the task will have: that of its turns.
+    The task is the first ``length`` turns of the path; ``task`` is the id that it will have.
     """
 
     SCHEMA = "mining_candidate/1"
     line: int
     leaf: int
+    length: int
     task: str
     text: str
     user: str | None
@@ -226,6 +227,8 @@ class _Reader:
         self._convert = FORMATS[work.format].convert
         self._count = token_counter(work.settings.tokenizer)
         self._language = language_name(work.settings.language) if work.settings.language else None
+        least = work.settings.min_tokens
+        self._workable = (lambda text: self._count(text) >= least) if work.settings.request != "last" else None
         self.num_rows = self.num_paths = 0
         self.refused: tuple[Counter[str], ...] = tuple(Counter() for _ in RULES)
         self.unknown: Counter[str] = Counter()
@@ -252,7 +255,7 @@ class _Reader:
     ) -> Candidate | dict[str, Any]:
         """A candidate, or the row of a dropped one."""
         self.num_paths += 1
-        turns = last_request(path)
+        turns = last_request(path, self._workable)
         request = turns[-1].content if turns else ""
         tokens = self._count(request) if turns else 0
         refusal = self._refusal(conversation, turns, tokens)
@@ -271,6 +274,7 @@ class _Reader:
         return Candidate(
             line=line,
             leaf=leaf,
+            length=len(turns),
             task=task_id(turns),
             text=normalize(request),
             user=user_of(conversation),

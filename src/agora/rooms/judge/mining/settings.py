@@ -19,6 +19,9 @@ class MineSettings(Config):
     states one; it does not say which tokenizer counted, nor how large the part is that stays private.
     """
 
+    request: Literal["last", "last_workable"] = Field(
+        "last", description="which user turn is the task: the last, or the last that is not too short (thanks are left)"
+    )
     min_tokens: int = Field(10, ge=1, description="of the last user turn")
     max_tokens: int = Field(3000, ge=1, description="of the last user turn")
     tokenizer: str = Field(
