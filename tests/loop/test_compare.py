@@ -14,9 +14,9 @@ from agora.core.runs import RunDir
 from agora.core.tables import read_records, write_jsonl
 from agora.loop.compare.datasets import data_set, slug_of
 from agora.loop.compare.flow import Comparison, compare_data
-from agora.loop.compare.measure import nearest_distances
 from agora.loop.compare.results import outcomes
 from agora.loop.compare.settings import ARMS, CompareConfig
+from agora.rooms.synthesize.distances import nearest_distances
 
 
 def small(**more: Any) -> CompareConfig:
@@ -121,6 +121,10 @@ def test_wrong_arms_are_told() -> None:
 
 
 def test_distances_are_zero_for_copies_and_large_for_strangers() -> None:
-    near = nearest_distances(["the cat sat on the mat", "The cat sat on  the mat", "quarterly revenue grew by 3 %"])
-    assert near[:2] == pytest.approx([0.0, 0.0], abs=1e-6) and near[2] > 0.8
-    assert nearest_distances(["alone"]) == []
+    texts = ["the cat sat on the mat", "The cat sat on  the mat", "quarterly revenue grew by 3 %"]
+    distances = nearest_distances(texts)
+    assert distances is not None
+    near = distances(texts)
+    assert near[:2] == pytest.approx([0.0, 0.0], abs=1e-5) and near[2] > 0.8
+    assert distances(["alone"]) == []
+    assert nearest_distances([" "]) is None

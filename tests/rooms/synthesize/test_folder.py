@@ -149,9 +149,9 @@ def test_the_options_of_the_commands_are_frozen() -> None:
     assert options == {
         "prefix": ["--chat-template", "--clock", "--json", "--mode", "source"],
         "run": [
-            "--answers", "--chat-template", "--config", "--domain", "--json", "--language", "--max-tokens", "--mode",
-            "--model", "--n", "--no-markdown", "--out", "--probe", "--seed", "--set", "--temperature", "--tokenizer",
-            "--top-p",
+            "--answers", "--chat-template", "--config", "--domain", "--dry-run", "--gpus", "--json", "--language",
+            "--max-tokens", "--mode", "--model", "--n", "--no-markdown", "--out", "--probe", "--seed",
+            "--self-instruct", "--set", "--temperature", "--tokenizer", "--top-p",
         ],
         "answer": [
             "--json", "--keep-truncated", "--max-tokens", "--model", "--out", "--seed", "--temperature", "--top-p",

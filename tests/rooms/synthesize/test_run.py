@@ -122,6 +122,25 @@ def _sample() -> Any:
     return Sample
 
 
+def test_self_instruct_fills_the_same_files_and_page(tmp_path: Path) -> None:
+    (tmp_path / "seeds.txt").write_text(
+        "What is 3 plus 4?\nWhat is the capital of Norvale?\nShow me Python code that prints lake.\n"
+    )
+    config = run_config(
+        None,
+        ["self_instruct.per_request=1", "self_instruct.round_size=16", "self_instruct.max_tokens=48"],
+        {"model": "microcosm:base"},
+        n=6,
+        self_instruct=tmp_path / "seeds.txt",
+        answers=False,
+    )
+    report = synthesize(tmp_path / "run", config)
+    assert report.instructions.tally.kept == 6
+    assert set(report.instructions.tally.slices) == {"self-instruct"}
+    assert "Self-Instruct with microcosm:base" in report.report.read_text(encoding="utf-8")
+    assert synthesize(tmp_path / "run", config).as_json() == report.as_json()
+
+
 def test_a_wrong_prefix_stops_the_draw_with_examples_before_the_rest_is_paid(tmp_path: Path) -> None:
     # after the assistant's header the model answers nobody
     config = SynthesizeConfig(

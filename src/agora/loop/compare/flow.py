@@ -28,6 +28,7 @@ from agora.loop.stored import read_stored
 from agora.loop.tasks import held_out_tasks
 from agora.rooms.judge import judge_scores, open_judge
 from agora.rooms.judge.types import TaskSet
+from agora.rooms.synthesize.distances import Distances, nearest_distances
 from agora.train import stages
 
 STUDENT = "untrained"
@@ -66,6 +67,8 @@ def compare_data(config: CompareConfig, run: RunDir) -> Comparison:
 
     tasks = _tasks(run, config)
     world = config.judge == CHECKER
+    # one space for all data sets: what is far in one is far in the others
+    distances = nearest_distances([task.messages[-1].content for task in tasks])
     facts: dict[str, list[DataFacts]] = {name: [] for name in config.names}
     verdicts: dict[tuple[str, int], list[Verdict]] = {}
     untrained = _judged(run, config, tasks, config.student, STUDENT, "untrained")
@@ -78,12 +81,12 @@ def compare_data(config: CompareConfig, run: RunDir) -> Comparison:
                 f"the data set {name!r} has only {len(sets[name])} usable rows", hint="raise overdraw or rows"
             )
         for name, found in sets.items():
-            facts[name].append(_facts(run, name, seed, found[:rows], world))
+            facts[name].append(_facts(run, name, seed, found[:rows], world, distances))
             model = _train(run, config, name, seed, found[:rows])
             verdicts[name, seed] = _judged(
                 run, config, tasks, f"hf:{model}", f"{name} #{seed}", f"{slug_of(name)}-{seed}"
             )
-    grid = decoding_grid(run, config, world=world)
+    grid = decoding_grid(run, config, world=world, distances=distances)
     results = outcomes(config, verdicts, untrained)
     report = write_report(run, config, results, facts, grid, tasks)
     return Comparison(report, sum(run.seconds.values()), tuple(results), facts, tuple(grid))
@@ -104,12 +107,14 @@ def _usable(rows: Sequence[Sample]) -> list[Sample]:
     return [sample for sample in rows if sample.kept and sample.answer is not None]
 
 
-def _facts(run: RunDir, name: str, seed: int, rows: Sequence[Sample], world: bool) -> DataFacts:
+def _facts(
+    run: RunDir, name: str, seed: int, rows: Sequence[Sample], world: bool, distances: Distances | None
+) -> DataFacts:
     path = run.file(f"facts/seed{seed}/{slug_of(name)}.json")
     stage = f"facts/seed{seed}/{slug_of(name)}"
     if not run.done(stage):
         with run.stage(stage):
-            write_json(path, facts_of(rows, world=world).as_json())
+            write_json(path, facts_of(rows, world=world, distances=distances).as_json())
     return DataFacts(**read_json(path))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from agora.core.records import Sample
 from agora.curate.text import normalize
+from agora.rooms.synthesize.distances import Distances
 from agora.rooms.synthesize.slices import DIFFICULTY
 
 
@@ -18,7 +19,7 @@ class DataFacts:
     """One data set: shares are of its rows; what the microcosm alone knows is None elsewhere.
 
     ``right`` is the share of rows whose answer is right among those that are well-posed; ``categories`` the entropy of
-    the task categories in bits; ``distance`` the mean cosine distance to the nearest other instruction.
+    the task categories in bits; ``distance`` the mean squared distance to the nearest other instruction.
     """
 
     rows: int
@@ -36,7 +37,7 @@ class DataFacts:
         return asdict(self)
 
 
-def facts_of(rows: Sequence[Sample], *, world: bool) -> DataFacts:
+def facts_of(rows: Sequence[Sample], *, world: bool, distances: Distances | None = None) -> DataFacts:
     """Measure a data set; ``world`` asks the microcosm for the truth."""
     texts = [sample.instruction for sample in rows]
     n = max(1, len(rows))
@@ -45,7 +46,7 @@ def facts_of(rows: Sequence[Sample], *, world: bool) -> DataFacts:
         len({normalize(text) for text in texts}) / n,
         sum(map(len, texts)) / n,
         sum(len(sample.answer or "") for sample in rows) / n,
-        distance=mean_distance(texts),
+        distance=_mean(distances(texts)) if distances is not None else None,
     )
     return _with_truth(facts, rows) if world else facts
 
@@ -69,25 +70,5 @@ def _with_truth(facts: DataFacts, rows: Sequence[Sample]) -> DataFacts:
     )
 
 
-def mean_distance(texts: Sequence[str]) -> float | None:
-    """Mean cosine distance of each text to its nearest other one; None for fewer than two."""
-    near = nearest_distances(texts)
-    return sum(near) / len(near) if near else None
-
-
-def nearest_distances(texts: Sequence[str]) -> list[float]:
-    """1 - cosine similarity of each text to its nearest other one, by TF-IDF of character 3- to 5-grams."""
-    if len(texts) < 2:
-        return []
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True).fit_transform(
-        [normalize(text) or "." for text in texts]
-    )
-    near: list[float] = []
-    for start in range(0, vectors.shape[0], 512):
-        block = (vectors[start : start + 512] @ vectors.T).toarray()
-        block[np.arange(block.shape[0]), np.arange(start, start + block.shape[0])] = -1.0
-        near += (1.0 - block.max(axis=1)).clip(0.0, 1.0).tolist()
-    return near
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -130,7 +130,7 @@ def _contents(report: Report, facts: Mapping[str, Sequence[DataFacts]]) -> None:
         [[name, *(mean(name, field) for field in columns.values())] for name in facts],
         caption="Means over seeds",
         note="Right answers: of the well-posed rows. Difficulty: easy 2, medium 3, hard 4. Category bits: entropy of "
-        "the task categories. Nearest: mean cosine distance of an instruction to its nearest other one.",
+        "the task categories. Nearest: mean squared distance of an instruction to its nearest other one.",
         formats={
             "rows": ".0f", "distinct": ".1%", "well-posed": ".1%", "right answers": ".1%", "difficulty": ".2f",
             "category bits": ".2f", "nearest": ".3f", "instruction characters": ".0f", "answer characters": ".0f",

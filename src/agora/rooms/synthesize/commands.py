@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from agora.rooms.synthesize.settings import SynthesizeConfig
 
 app = typer.Typer(no_args_is_help=True, help="Draw instruction data out of an aligned model.")
 
@@ -57,11 +60,13 @@ def prefix(
 
 @app.command("run")
 def run(
-    out: Annotated[Path, typer.Option(help="Run folder, made or resumed.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder, made or resumed.")] = None,
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Instructions to draw; scales a schedule.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings, or a recipe such as air.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, such as draw.no_markdown=true.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; load and write nothing.")] = False,
+    gpus: Annotated[str | None, typer.Option(help="With --dry-run: hours and cost on these, such as 4xA100.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Above 0; one slice in place of a schedule.")] = None,
     top_p: Annotated[float | None, typer.Option(help="In (0, 1]; one slice in place of a schedule.")] = None,
@@ -74,11 +79,15 @@ def run(
     ] = None,
     language: Annotated[str | None, typer.Option(help="Language to draw in, by its English name.")] = None,
     no_markdown: Annotated[bool, typer.Option("--no-markdown", help="Forbid a first token of only # * - `.")] = False,
+    self_instruct: Annotated[
+        Path | None, typer.Option(metavar="SEEDS", help="Write tasks from a person's instead (Self-Instruct).")
+    ] = None,
     answers: Annotated[bool, typer.Option("--answers/--no-answers", help="Answer what was kept.")] = True,
     probe: Annotated[bool, typer.Option("--probe/--no-probe", help="See that raw prefixes reach the model.")] = True,
     json: Json = False,
 ) -> None:
     """Draw instructions and answer them; the same command on the same folder resumes."""
+    from agora.core.errors import UsageError
     from agora.rooms.synthesize.options import run_config
     from agora.rooms.synthesize.run import synthesize as draw_and_answer
 
@@ -93,9 +102,15 @@ def run(
         domains=domain or [],
         language=language,
         no_markdown=no_markdown,
+        self_instruct=self_instruct,
         answers=answers,
         probe=probe,
     )
+    if dry_run:
+        _print_plan(settings, gpus, json)
+        return
+    if out is None:
+        raise UsageError("a run needs a folder", where="--out", hint="--out runs/mine, or --dry-run to count only")
     report = draw_and_answer(out, settings)
     if json:
         _print_json(report.as_json())
@@ -177,6 +192,35 @@ def turns(
     for reason, n in report.ended.items():
         typer.echo(f"  ended early {n}: {reason}")
     typer.echo(f"written: {report.file}")
+
+
+def _print_plan(settings: SynthesizeConfig, gpus: str | None, json: bool) -> None:
+    from agora.rooms.synthesize.dry_run import count_run, works_of_run
+
+    counts = count_run(settings)
+    plans = []
+    if gpus is not None:
+        from agora.train.planning import Assumptions, estimate, parse_gpus
+
+        cluster = parse_gpus(gpus)
+        plans = [estimate(work, cluster, Assumptions()) for work in works_of_run(settings)]
+    if json:
+        _print_json({**counts.as_json(), "work": [plan.as_json() for plan in plans]})
+        return
+    for one in counts.slices:
+        mixed = f", {len(one.systems)} system prompts" if len(one.systems) > 1 else ""
+        typer.echo(f"{one.name:24} {one.count:>10,} samples at T {one.temperature:g}, top-p {one.top_p:g}{mixed}")
+    typer.echo(f"{'in all':24} {counts.instructions:>10,} instructions from {counts.model}")
+    if counts.answer_model is not None:
+        typer.echo(f"{'':24} {counts.answers:>10,} answers by {counts.answer_model}")
+    written = counts.instruction_tokens + counts.answer_tokens
+    typer.echo(f"{'':24} {written:>10,.0f} tokens written, {counts.instruction_tokens / written:.1%} for instructions")
+    for plan in plans:
+        gpu_hours, fits = plan.hours * plan.cluster.count, "fits" if plan.fits else "does not fit"
+        money = f"USD {plan.usd:,.0f}, {plan.peak_gib:.0f} GiB a GPU at most, {fits}"
+        typer.echo(f"{plan.name:24} {plan.hours:>10,.1f} hours, {gpu_hours:,.0f} GPU hours, {money}")
+    for note in counts.notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 def _print_report(report: object, json: bool) -> None:

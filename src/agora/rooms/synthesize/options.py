@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agora.core.config import load_config
+from agora.rooms.synthesize.dry_run import find_recipe
 from agora.rooms.synthesize.settings import SliceConfig, SynthesizeConfig
 from agora.rooms.synthesize.systems import library_prompts
 
@@ -24,13 +25,14 @@ def run_config(
     domains: Sequence[str] = (),
     language: str | None = None,
     no_markdown: bool = False,
+    self_instruct: Path | None = None,
     answers: bool = True,
     probe: bool = True,
 ) -> SynthesizeConfig:
     """The configuration of a run. Options win over ``overrides``, which win over the file.
 
     Args:
-        file: YAML of :class:`SynthesizeConfig`; None for the defaults.
+        file: YAML of :class:`SynthesizeConfig`, or the name of a recipe; None for the defaults.
         overrides: ``a.b=c`` each.
         given: values by key, None where an option was not used; ``max_tokens`` is that of the draw.
         n: samples; a schedule of several slices keeps its proportions.
@@ -40,6 +42,7 @@ def run_config(
         domains: see :func:`agora.rooms.synthesize.systems.library_prompts`.
         language: to draw in.
         no_markdown: forbid a first token that is only markdown.
+        self_instruct: file of a person's tasks; tasks are written from them in place of drawing.
         answers: False draws only.
         probe: False skips the probe of raw access.
 
@@ -49,9 +52,10 @@ def run_config(
     more = [f"{_KEYS.get(key, key)}={json.dumps(value)}" for key, value in given.items() if value is not None]
     more += [f"chat_template={json.dumps(str(chat_template))}"] if chat_template is not None else []
     more += ["draw.no_markdown=true"] if no_markdown else []
+    more += [f"self_instruct.seeds={json.dumps(str(self_instruct))}"] if self_instruct is not None else []
     more += [] if answers else ["answers=null"]
     more += [] if probe else ["probe=false"]
-    config = load_config(SynthesizeConfig, file, [*overrides, *more])
+    config = load_config(SynthesizeConfig, find_recipe(file) if file is not None else None, [*overrides, *more])
     changes: dict[str, Any] = {}
     schedule = config.schedule
     if temperature is not None or top_p is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from agora.core.records import Sample
 from agora.core.report import Example, Report
 from agora.core.runs import RunDir
 from agora.core.tables import read_records, write_json
+from agora.rooms.synthesize.distances import Distances, nearest_distances
 from agora.rooms.synthesize.folder import FolderReport
 from agora.rooms.synthesize.settings import SynthesizeConfig
 from agora.rooms.synthesize.slices import Agreement, SliceMeans, category_agreement, slice_means
 
 EXAMPLES = 4  # of each reason
+FITTED_TO = 5000  # texts that distances are weighed by
 
 
 def write_report(
@@ -26,12 +29,12 @@ def write_report(
         return page
     with run.stage("report"):
         world = config.model.startswith("microcosm:")
-        means = slice_means(read_records(drawn.file, Sample), world=world, distances=_distances())
+        means = slice_means(read_records(drawn.file, Sample), world=world, distances=_distances(drawn.file))
         wanted = {key: prompt.category for key, prompt in config.systems.items()}
         agreement = category_agreement(read_records(drawn.file, Sample), wanted, world=world)
         write_json(run.file("slices.json"), [one.as_json() for one in means])
         final = answers or drawn
-        report = Report("Instructions drawn from an empty user turn", f"Drawn from {config.model}")
+        report = Report(*_title(config))
         _head(report, run, config, drawn, answers, licence)
         _funnel(report, drawn, answers)
         _slices(report, means, world)
@@ -40,8 +43,15 @@ def write_report(
         return report.write(page)
 
 
-def _distances() -> Any:
-    return None
+def _title(config: SynthesizeConfig) -> tuple[str, str]:
+    if config.self_instruct is not None:
+        return "Instructions written from a person's tasks", f"Self-Instruct with {config.model}"
+    return "Instructions drawn from an empty user turn", f"Drawn from {config.model}"
+
+
+def _distances(file: Path) -> Distances | None:
+    texts = (sample.instruction for sample in read_records(file, Sample) if sample.kept)
+    return nearest_distances(list(islice(texts, FITTED_TO)))
 
 
 def _head(
@@ -115,8 +125,8 @@ def _slices(report: Report, means: Sequence[SliceMeans], world: bool) -> None:
         rows,
         caption="Slices of the schedule",
         note="Quality and difficulty are means of labels from 1 to 5, over complete instructions that carry one. In "
-        "the microcosm the world tells what is well-posed and how hard it is. Distance is the mean distance of an "
-        "instruction to its nearest neighbor in the slice.",
+        "the microcosm the world tells what is well-posed and how hard it is. Distance is the mean squared "
+        "distance (2 - 2 cos of character n-grams) of an instruction to its nearest neighbor in the slice.",
         formats={"kept": ".1%", "repeats": ".1%", "well-posed": ".1%", "tokens": ".1f"} if world else
         {"kept": ".1%", "repeats": ".1%", "tokens": ".1f"},
     )  # fmt: skip

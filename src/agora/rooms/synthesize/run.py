@@ -6,7 +6,7 @@ kept, the report. The same command on the same folder goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from agora.rooms.synthesize.draw import draw_instructions
 from agora.rooms.synthesize.folder import INSTRUCTIONS, FolderReport, Tally, advancing, answer_stage
 from agora.rooms.synthesize.licence import licence_of
 from agora.rooms.synthesize.prefix import derive_prefix
+from agora.rooms.synthesize.self_instruct import read_seeds, self_instruct
 from agora.rooms.synthesize.settings import SynthesizeConfig
 from agora.rooms.synthesize.sources import open_source, read_template
 from agora.rooms.synthesize.types import PrefixTemplate
@@ -58,17 +59,19 @@ def synthesize(out: Path, config: SynthesizeConfig) -> SynthesisReport:
     """
     from agora.rooms.synthesize.report import write_report
 
-    templates = derive_all(out, config)
+    templates = derive_all(out, config) if config.self_instruct is None else {}
     licence = licence_of(config.model)
     with RunDir.open(
         out,
         command="synthesize run",
         config=_resolved(config, templates),
         seed=config.seed,
+        inputs={"seeds": Path(config.self_instruct.seeds)} if config.self_instruct is not None else None,
         licences=[f"{config.model}: {licence}"],
     ) as run:
-        write_json(run.file(PREFIX_FILE), next(iter(templates.values())).to_json())
-        write_jsonl(run.file(TEMPLATES_FILE), [{"key": key, **t.to_json()} for key, t in templates.items()])
+        if templates:
+            write_json(run.file(PREFIX_FILE), next(iter(templates.values())).to_json())
+            write_jsonl(run.file(TEMPLATES_FILE), [{"key": key, **t.to_json()} for key, t in templates.items()])
         drawn = _draw(run, config, templates)
         answers = _answer(run, config)
         report = write_report(run, config, drawn, answers, licence=licence)
@@ -104,12 +107,11 @@ def _first_clock(out: Path) -> str | None:
 
 def _resolved(config: SynthesizeConfig, templates: Mapping[str, PrefixTemplate]) -> dict[str, Any]:
     """What decides the result, as it is compared on a resume."""
-    plain = config.model_dump(mode="json", exclude={"seed", "probe"})
+    plain = config.model_dump(mode="json", exclude={"seed", "probe", "expected"})
     return {**plain, "prefix_refs": {key or "plain": template.ref for key, template in templates.items()}}
 
 
 def _draw(run: RunDir, config: SynthesizeConfig, templates: dict[str, PrefixTemplate]) -> FolderReport:
-    from agora.curate.duplicates import OnlineDuplicates
     from agora.engines import open_engine
 
     tally, file = Tally(), run.file(INSTRUCTIONS)
@@ -118,28 +120,43 @@ def _draw(run: RunDir, config: SynthesizeConfig, templates: dict[str, PrefixTemp
             pass
         return FolderReport(file, tally, run.seconds["draw"])
     engine = open_engine(config.model)
-    settings = replace(config.draw, seed=config.seed)
-    run_id = stable_id("synthesize run", run.info["config"], config.seed)
     try:
-        if config.probe and not run.done("probe"):
+        if config.probe and templates and not run.done("probe"):
             with run.stage("probe"):
                 probe_templates(engine, templates)
         with run.stage("draw"), progress(config.count, "draw", "samples") as bar:
-            samples = draw_instructions(
-                engine,
-                templates,
-                config.slices(),
-                run_id=run_id,
-                settings=settings,
-                journal=run.file("drawn.jsonl"),
-                on_duplicate=OnlineDuplicates(config.deduplicate) if config.deduplicate is not None else None,
-                on_event=lambda kind, fields: run.event(kind, **fields),
-            )
+            samples = _samples(run, config, templates, engine)
             write_jsonl(file, advancing(tally.through(samples, "gen"), bar))
     finally:
         engine.close()
     run.metric("kept_share", tally.kept / tally.n if tally.n else None)
     return FolderReport(file, tally, run.seconds["draw"])
+
+
+def _samples(
+    run: RunDir, config: SynthesizeConfig, templates: dict[str, PrefixTemplate], engine: Engine
+) -> Iterator[Sample]:
+    """What the generator of the configuration writes, kept or with a reason."""
+    from agora.curate.duplicates import OnlineDuplicates
+
+    run_id = stable_id("synthesize run", run.info["config"], config.seed)
+    journal = run.file("drawn.jsonl")
+    if config.self_instruct is not None:
+        how = config.self_instruct
+        return self_instruct(
+            engine, read_seeds(Path(how.seeds)), config.count, run_id=run_id, settings=how, seed=config.seed,
+            journal=journal,
+        )  # fmt: skip
+    return draw_instructions(
+        engine,
+        templates,
+        config.slices(),
+        run_id=run_id,
+        settings=replace(config.draw, seed=config.seed),
+        journal=journal,
+        on_duplicate=OnlineDuplicates(config.deduplicate) if config.deduplicate is not None else None,
+        on_event=lambda kind, fields: run.event(kind, **fields),
+    )
 
 
 def probe_templates(engine: Engine, templates: Mapping[str, PrefixTemplate]) -> None:

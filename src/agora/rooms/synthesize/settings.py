@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from agora.core.config import Config
 from agora.core.errors import ConfigError
+from agora.rooms.synthesize.self_instruct import SelfInstruct
 from agora.rooms.synthesize.systems import SystemPrompt, mixture
 from agora.rooms.synthesize.types import DrawSettings, Slice
 
@@ -39,6 +40,19 @@ class AnswerConfig(Config):
     keep_truncated: bool = False
 
 
+class Expected(Config):
+    """How long texts are expected to be; for plans alone, it changes nothing that is drawn."""
+
+    instruction_tokens: float = Field(50.0, gt=0, description="mean")
+    answer_tokens: float = Field(400.0, gt=0, description="mean")
+    kept: float = Field(1.0, gt=0, le=1, description="share of the instructions that is answered")
+
+    @property
+    def given(self) -> bool:
+        """Whether the lengths were stated."""
+        return {"instruction_tokens", "answer_tokens"} <= self.model_fields_set
+
+
 class SynthesizeConfig(Config):
     """One synthesis run: what is drawn from, by which schedule, and how it is answered."""
 
@@ -56,6 +70,10 @@ class SynthesizeConfig(Config):
     )
     probe: bool = Field(True, description="try the prefix on 8 short texts before any work")
     answers: AnswerConfig | None = AnswerConfig()
+    self_instruct: SelfInstruct | None = Field(
+        None, description="write tasks from seeds in place of drawing; the schedule's count says how many to keep"
+    )
+    expected: Expected = Expected()
 
     @field_validator("draw", mode="before")
     @classmethod

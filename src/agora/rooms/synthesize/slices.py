@@ -8,17 +8,16 @@ to its nearest neighbor in the same slice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agora.core.records import Sample, stable_id
+from agora.rooms.synthesize.distances import Distances
 
 QUALITY = ("very poor", "poor", "average", "good", "excellent")
 DIFFICULTY = ("very easy", "easy", "medium", "hard", "very hard")
 MAX_DISTANCES = 2000  # of a slice; the cost grows with the square
-
-Distances = Callable[[Sequence[str]], Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
