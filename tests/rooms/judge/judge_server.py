@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from tests.engines.servers import Handler, Server, chat_answer
+from tests.engines.servers import Behavior, Handler, Server, chat_answer
 from tests.rooms.judge.support import block, kind_of, token_of
 
 
@@ -27,13 +27,14 @@ def verdict_by_length(prompt: str) -> dict[str, Any]:
 
 
 class JudgeServer(Server):
-    """Answers every prompt with a verdict; ``prompts`` are those seen, ``kinds`` of trouble come first."""
+    """Answers every prompt with a verdict; ``prompts`` are those seen; trouble that was asked for comes first."""
 
     def __init__(self, delay_s: float = 0.0) -> None:
         self.delay_s = delay_s
         self.prompts: list[str] = []
         self.garble = 0  # so many replies that cannot be read come first
         self.cut = 0  # then so many that end in the middle
+        self.script: list[Behavior | None] = []  # what meets the first calls; None: a verdict
         self._lock = threading.Lock()
 
     @property
@@ -46,7 +47,11 @@ class JudgeServer(Server):
             self.prompts.append(prompt)
             garbled, self.garble = self.garble > 0, max(0, self.garble - 1)
             cut, self.cut = not garbled and self.cut > 0, self.cut if garbled else max(0, self.cut - 1)
+            behavior = self.script.pop(0) if self.script else None
         time.sleep(self.delay_s)
+        if behavior is not None:
+            behavior(handler, body)
+            return
         text = json.dumps(verdict_by_length(prompt))
         if garbled:
             handler.reply(200, chat_answer("I like it."))
