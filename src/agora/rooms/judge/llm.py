@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # Errors that will come again on the same prompt: the verdict is `refused`; all others may pass, and are `missing`.
 _LASTING = re.compile(
-    r"content.?(filter|policy)|(?<!connection )refus|safety|moderation|context|too (long|large|many tokens)|\b4(00|13|22)\b"
+    r"content.?(filter|policy)|refusal|refused? to|safety|moderation|context|too (long|large|many tokens)"
+    r"|\b4(00|13|22)\b"
 )
 
 
