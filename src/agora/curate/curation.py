@@ -21,8 +21,8 @@ from agora.core.files import missing, sha256_file
 from agora.core.jsonl import Rejects, read_json, write_json
 from agora.core.records import JsonMap
 from agora.curate.funnel import Funnel
-from agora.curate.rows import Source, mark_of, open_source, read_record_rows
-from agora.curate.write import beside, write_records
+from agora.curate.rows import RecordType, Source, mark_of, open_source, read_record_rows
+from agora.curate.write import beside, write_records, write_rows
 
 SCHEMA = "curate_manifest/1"
 READABLE, KEPT_BEFORE = "readable", "kept before"
@@ -101,10 +101,26 @@ class Curation:
         self._lost.setdefault(step, Counter())[reason] += 1
         self._rejects.add(where or str(row.get("id")), reason, row, detail=detail)
 
-    def write(self, rows: Iterable[JsonMap]) -> int:
-        """Write the rows that stay, whole or not at all."""
-        self._n_written = write_records(rows, self.out, self.source.record_type)
+    def write(self, rows: Iterable[JsonMap], record_type: RecordType | None = None) -> int:
+        """Write the rows that stay, whole or not at all; ``record_type`` where it is not that of the input."""
+        self._n_written = write_records(rows, self.out, record_type or self.source.record_type)
         return self._n_written
+
+    def write_groups(self, groups: Iterable[list[JsonMap]]) -> int:
+        """Write rows of another layout, whole or not at all; each group is what became of one row that stays."""
+
+        def rows() -> Iterator[JsonMap]:
+            for group in groups:
+                self._n_written += 1
+                yield from group
+
+        written = write_rows(rows(), self.out)
+        self.facts["rows_written"] = written
+        return written
+
+    def wrote(self, n: int) -> None:
+        """So many rows stay, in a file that the verb has written itself."""
+        self._n_written = n
 
     @property
     def report(self) -> CurateReport:

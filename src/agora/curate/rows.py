@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from agora.core.errors import DataError
 from agora.core.json_rows import Row
-from agora.core.records import Conversation, JsonMap, Sample
+from agora.core.records import Conversation, JsonMap, Provenance, Sample
 from agora.core.schemas import from_row, to_row
 from agora.core.tables import Rejects, read_rows
 from agora.curate.importers import import_conversations
@@ -76,6 +76,28 @@ def _problem(row: JsonMap) -> str | None:
     except DataError as error:
         return error.what
     return None
+
+
+def conversation_of(row: JsonMap) -> Conversation:
+    """A row as a conversation: a sample's labels and scores become tags, how it was drawn stays in its meta.
+
+    Raises:
+        DataError: the row is of no record type.
+    """
+    if row.get("schema") != Sample.SCHEMA:
+        return from_row(Conversation, row)
+    sample = from_row(Sample, row)
+    provenance = Provenance("magpie", sample.id, language=(tag_of(row, "language") or {}).get("value"))
+    turns = [(m.role, m.content) for m in sample.messages]
+    tags = {**sample.tags, **{name: {**score, "status": "ok"} for name, score in sample.scores.items()}}
+    if not sample.kept:
+        tags |= {"kept": False, "reason": sample.reason}
+    meta = {
+        "model": sample.gen.get("model"),
+        "gen": {**sample.gen, "seed": sample.seed},
+        "answer_gen": sample.answer_gen,
+    }
+    return Conversation.linear(turns, provenance, id=sample.id, tags=tags, meta=meta)
 
 
 def instruction_of(row: JsonMap) -> str:

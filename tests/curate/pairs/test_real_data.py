@@ -71,7 +71,7 @@ def test_llama_factory_demo(demo: list[PreferencePair]) -> None:
 
 
 # How many of the 300 a layout has room for: one question for the single-turn ones, and no system turn in a dialogue.
-ROOM = {"hh": 220, "rewardbench": 114, "alpaca-judged": 114, "ultrafeedback": 114}
+ROOM = {"hh": 220, **dict.fromkeys(("rewardbench", "alpaca-judged", "ultrafeedback", "magpie"), 114)}
 
 
 @pytest.mark.parametrize("format", [name for name in EXPORTS if name == "agora" or LAYOUTS[name].whole])

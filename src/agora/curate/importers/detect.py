@@ -13,6 +13,8 @@ from agora.core.errors import DataError, UsageError
 from agora.core.records import JsonMap
 from agora.core.tables import Rejects, read_rows
 from agora.curate.importers.base import Format
+from agora.curate.importers.instruction_files import ALPACA, DISTILABEL
+from agora.curate.importers.magpie import MAGPIE_GENERATION, MAGPIE_V1, MAGPIE_V2, MAGPIE_V3
 from agora.curate.importers.native import AGORA
 from agora.curate.importers.oasst import OASST
 from agora.curate.importers.openai_messages import OPENAI
@@ -22,7 +24,11 @@ from agora.curate.importers.wildchat import LMSYS, WILDCHAT_1M, WILDCHAT_4_8M, W
 
 # The order is that of the questions asked of a row: the narrow shapes first.
 FORMATS: dict[str, Format] = {
-    f.name: f for f in (AGORA, OASST, WILDCHAT_4_8M, WILDCHAT_1M, WILDCHAT_2023, LMSYS, SHAREGPT, OPENAI, PROMPTS)
+    f.name: f
+    for f in (
+        *(AGORA, OASST, WILDCHAT_4_8M, WILDCHAT_1M, WILDCHAT_2023, LMSYS),
+        *(MAGPIE_V1, MAGPIE_GENERATION, MAGPIE_V3, MAGPIE_V2, DISTILABEL, SHAREGPT, OPENAI, ALPACA, PROMPTS),
+    )
 }
 _ROWS_LOOKED_AT = 50
 

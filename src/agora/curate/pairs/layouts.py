@@ -122,6 +122,23 @@ def _ultrafeedback(pair: PreferencePair) -> list[JsonMap]:
     return [{"source": str(pair.meta.get("origin", "")), "instruction": _question(pair), "completions": completions}]
 
 
+def _magpie(pair: PreferencePair) -> list[JsonMap]:
+    """Two answers with their scores (1 and 0 where the pair has none), and both sides as message lists."""
+    known = pair.chosen_score is not None and pair.rejected_score is not None
+    scores = (pair.chosen_score, pair.rejected_score) if known else (1.0, 0.0)
+    sides = (_single(pair.chosen).content, _single(pair.rejected).content)
+    return [
+        {
+            "uuid": pair.id,
+            "instruction": _question(pair),
+            "responses": list(sides),
+            "rewards_armorm": [{"score": score} for score in scores],
+            "chosen": _chat((*pair.prompt, *pair.chosen)),
+            "rejected": _chat((*pair.prompt, *pair.rejected)),
+        }
+    ]
+
+
 def _unpaired(pair: PreferencePair) -> list[JsonMap]:
     prompt = _chat(pair.prompt)
     return [
@@ -179,6 +196,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "rewardbench": Layout(_rewardbench, "RewardBench"),
     "alpaca-judged": Layout(_alpaca_judged, "AlpacaEval annotations"),
+    "magpie": Layout(_magpie, "Magpie preference set", "read it back with --format magpie"),
     "ultrafeedback": Layout(_ultrafeedback, "UltraFeedback", "read it back with --rule best_vs_worst,score=overall"),
 }
 EXPORTS = ("agora", *LAYOUTS)
