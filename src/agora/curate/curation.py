@@ -18,6 +18,7 @@ from typing import Any
 from agora import __version__
 from agora.core.errors import DataError, UsageError
 from agora.core.files import missing, sha256_file
+from agora.core.json_rows import Row
 from agora.core.jsonl import Rejects, read_json, write_json
 from agora.core.records import JsonMap
 from agora.curate.funnel import Funnel
@@ -80,11 +81,16 @@ class Curation:
 
     def rows(self, *, limit: int | None = None) -> Iterator[JsonMap]:
         """The rows to work on: readable, and not marked by an earlier pass. To be gone through once."""
+        for _, row in self.numbered(limit=limit):
+            yield row
+
+    def numbered(self, *, limit: int | None = None) -> Iterator[Row]:
+        """The rows of :meth:`rows` with their lines, instead of them."""
         for line, row in read_record_rows(self.source, self._unreadable, limit=limit):
             self._n_read += 1
             reason = mark_of(row)
             if reason is None:
-                yield row
+                yield Row(line, row)
             else:
                 self.drop(row, KEPT_BEFORE, reason, where=f"{self.source.path}:{line}")
 

@@ -54,7 +54,13 @@ def read_items(path: Path) -> Iterator[TestItem]:
             hint = f"a test has its prompts in one of {', '.join(_PROMPTS)}"
             raise DataError(f"no column with a prompt; the columns are {columns}", where=f"{path}", hint=hint)
         answer = _text_of(row.data, (*_ANSWERS, "messages"), _ANSWERERS)
-        yield TestItem(name, row.line, prompt, answer)
+        yield TestItem(name, row.line, "\n".join([prompt, *_choices(row.data)]), answer)
+
+
+def _choices(row: Mapping[str, Any]) -> list[str]:
+    """The options of a multiple-choice question: they are part of what is asked."""
+    found = row.get("choices", row.get("options"))
+    return found if isinstance(found, list) and all(isinstance(choice, str) for choice in found) else []
 
 
 def _text_of(row: Mapping[str, Any], columns: tuple[str, ...], roles: tuple[str, ...]) -> str | None:

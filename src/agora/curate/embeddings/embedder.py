@@ -108,7 +108,10 @@ class _SentenceEmbedder:
     """A sentence-transformers model; it says itself how its tokens are pooled and how long a text may be."""
 
     def __init__(self, name: str) -> None:
+        from transformers.utils import logging
+
         sentence_transformers = _sentence_transformers()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             self._model = sentence_transformers.SentenceTransformer(name)
         except (OSError, ValueError) as err:
