@@ -133,6 +133,47 @@ def test_the_ratio_is_one_at_the_first_inner_step_and_the_clip_acts_later() -> N
     assert later["policy/clip_fraction"] > 0.05
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "rloo"])
+def test_learning_from_the_passes_of_scoring_is_learning_from_passes_of_its_own(
+    algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agora.train import experience, online_objectives
+
+    taken: list[bool] = []
+    take = online_objectives._take
+
+    def counting(kept: Any, batch: Any) -> Any:
+        found = take(kept, batch)
+        taken.append(found is not None)
+        return found
+
+    monkeypatch.setattr(online_objectives, "_take", counting)
+    settings = config(algorithm=algorithm, num_ppo_epochs=2, kl_coef=0.05)
+    reusing, values = letters_model(), value_model()
+    first = run(reusing, settings, value_model=values)
+    # the first inner step alone learns from what scoring computed
+    assert taken[0] and sum(taken) >= settings.steps * (2 if algorithm == "ppo" else 1)
+    assert sum(taken) * 2 == len(taken)  # the second pass over a rollout has other weights
+    monkeypatch.setattr(experience, "_may_keep", lambda models, config: False)
+    taken.clear()
+    own, own_values = letters_model(), value_model()
+    second = run(own, settings, value_model=own_values)
+    assert not any(taken)
+    assert torch.allclose(weights(reusing), weights(own), atol=2e-5)
+    assert torch.allclose(weights(values), weights(own_values), atol=2e-5)
+    assert first.log[0]["policy/objective"] == pytest.approx(second.log[0]["policy/objective"], abs=1e-6)
+
+
+def test_passes_are_not_kept_where_training_would_compute_others() -> None:
+    from agora.train.experience import _may_keep
+
+    policy = letters_model()
+    assert _may_keep([policy], config())
+    assert not _may_keep([policy], config(train={"gradient_checkpointing": True}))
+    policy.model.layers[0].self_attn.attention_dropout = 0.1
+    assert not _may_keep([policy], config())
+
+
 @pytest.mark.parametrize("temperature", [0.7, 1.0])
 def test_log_probabilities_are_those_of_the_sampling(temperature: float) -> None:
     """KL to an identical reference is 0 at any temperature, and the ratio is 1."""

@@ -5,8 +5,8 @@ Shapes: ``B`` responses in the order they were sampled (those of one prompt side
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,24 @@ from agora.train.advantages import (
     token_mask,
     whiten,
 )
-from agora.train.batch import Group, micro_batches
+from agora.train.batch import Batch, Group, micro_batches
 from agora.train.logprobs import target_logprobs
 from agora.train.online_config import OnlineConfig
-from agora.train.online_objectives import ResponseTerms
+from agora.train.online_objectives import ResponseTerms, row_ids
 from agora.train.reward_model import token_values
 from agora.train.rewards import WeightedReward, score_responses
 from agora.train.rollout import RolloutRecord, Sampled
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPasses:
+    """Forward passes of scoring whose graphs the first inner step learns from, instead of passing through once more.
+
+    Each maps the ids of a micro-batch's rows to what was computed at its targets, float [N] with gradient.
+    """
+
+    policy: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    value: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class Experience:
     parts: dict[str, list[float | None]]
     metrics: dict[str, float]
     temperature: float  # at which log-probabilities were taken
+    kept: KeptPasses
 
     def records(self, step: int, temperature: float) -> Iterator[RolloutRecord]:
         """What is stored of every response."""
@@ -73,9 +85,19 @@ def gather_experience(
     config: OnlineConfig,
     *,
     kl_coef: float,
+    step: int = 0,
     share_prompts: bool = False,
 ) -> Experience:
     """Score a rollout and compute everything that stays fixed while it is learned from.
+
+    Args:
+        policy, reference, value_model: the models; the last for PPO alone.
+        sampled: the responses, those of one prompt side by side.
+        rewards: what is maximized.
+        config: of the training.
+        kl_coef: weight of the KL penalty in this rollout.
+        step: 0-based number of the rollout, which decides how it is cut into mini-batches.
+        share_prompts: compute a prompt once for all its responses.
 
     Raises:
         AgoraError: too many responses could not be scored.
@@ -92,11 +114,15 @@ def gather_experience(
     k = config.num_generations
     groups: list[Group] = [tuple(s.row for s in sampled[i : i + k]) for i in range(0, len(sampled), k)]
     temperature = config.temperature if config.logp_temperature == "sampling" else 1.0
-    budget = config.train.token_budget
-    old = _token_logprobs(policy, groups, length_B, temperature, budget, share_prompts)
-    ref = _token_logprobs(reference, groups, length_B, temperature, budget, share_prompts)
     is_ppo = config.algorithm == "ppo"
-    value = _token_outputs(value_model, groups, length_B, budget) if is_ppo else np.zeros_like(old)
+    passes = KeptPasses()
+    first: list[int] = []
+    if _may_keep([policy, *([value_model] if is_ppo else [])], config):
+        first = _first_inner_step(groups, config, step, share_prompts)
+    scoring = _Scoring(groups, length_B, config, temperature, share_prompts)
+    old = scoring.logprobs(policy, first, passes.policy)
+    ref = scoring.logprobs(reference)
+    value = scoring.values(value_model, first, passes.value) if is_ppo else np.zeros_like(old)
     advantage, return_ = _advantages(old, ref, value, score_B, length_B, config, kl_coef)
     terms = {
         s.row.id: ResponseTerms(old[b, :n], ref[b, :n], advantage[b, :n], value[b, :n], return_[b, :n])
@@ -106,7 +132,45 @@ def gather_experience(
     metrics["unscored"] = float(len(scores.total) - len(kept))
     if is_ppo and (explained := explained_variance(value, return_, length_B)) is not None:
         metrics["value/explained_variance"] = explained
-    return Experience(tuple(sampled), tuple(groups), terms, tuple(score_B.tolist()), parts, metrics, temperature)
+    return Experience(
+        tuple(sampled), tuple(groups), terms, tuple(score_B.tolist()), parts, metrics, temperature, passes
+    )
+
+
+def mini_batches(n_groups: int, config: OnlineConfig, step: int, epoch: int, share_prompts: bool) -> list[list[int]]:
+    """Which groups each inner step of one pass over a rollout takes, in an order that is new in each pass."""
+    size = config.train.batch_size
+    if share_prompts:
+        size = max(1, size // config.num_generations)
+    order = np.random.default_rng([config.train.seed, step, epoch]).permutation(n_groups).tolist()
+    return [order[start : start + size] for start in range(0, n_groups, size)]
+
+
+def inner_groups(groups: Sequence[Group], share_prompts: bool) -> list[Group]:
+    """What inner steps are made of: responses, or all responses of a prompt where these share it."""
+    return list(groups) if share_prompts else [(row,) for group in groups for row in group]
+
+
+def _may_keep(models: Sequence[Any], config: OnlineConfig) -> bool:
+    """Whether a pass in evaluation mode is what training would compute: no dropout, nothing recomputed."""
+    import torch
+
+    if config.train.gradient_checkpointing or config.train.optimizer != "adamw":
+        return False
+    return not any(
+        (isinstance(module, torch.nn.Dropout) and module.p > 0) or getattr(module, "attention_dropout", 0.0)
+        for model in models
+        for module in model.modules()
+    )
+
+
+def _first_inner_step(groups: Sequence[Group], config: OnlineConfig, step: int, share_prompts: bool) -> list[int]:
+    """The inner groups of the first inner step, where their graphs take no more memory than a micro-batch may."""
+    inner = inner_groups(groups, share_prompts)
+    first = mini_batches(len(inner), config, step, 0, share_prompts)[0] if inner else []
+    num_models = 2 if config.algorithm == "ppo" else 1
+    tokens = sum(len(row) for i in first for row in inner[i])
+    return first if num_models * tokens <= config.train.token_budget else []
 
 
 def _whole_prompts(sampled: Sequence[Sampled], total: Sequence[float | None], k: int) -> list[int]:
@@ -145,35 +209,71 @@ def _advantages(
     return advantage, np.zeros_like(advantage)
 
 
-def _token_logprobs(
-    model: Any, groups: Sequence[Group], length_B: np.ndarray, temperature: float, budget: int, share: bool
-) -> np.ndarray:
-    return _per_token(
-        groups, length_B, budget, model, lambda batch: target_logprobs(model, batch, temperature=temperature), share
-    )
+class _Scoring:
+    """Passes over one rollout that give a number for every response token."""
+
+    def __init__(
+        self, groups: Sequence[Group], length_B: np.ndarray, config: OnlineConfig, temperature: float, share: bool
+    ) -> None:
+        self._groups = groups
+        self._length_B = length_B
+        self._config = config
+        self._temperature = temperature
+        self._share = share
+
+    def logprobs(
+        self, model: Any, first: Sequence[int] = (), kept: dict[tuple[str, ...], Any] | None = None
+    ) -> np.ndarray:
+        """Log-probability of every token under a model, float64 [B, T].
+
+        Args:
+            model: a policy.
+            first: inner groups whose graphs are kept.
+            kept: where to.
+        """
+        return self._per_token(
+            model, lambda batch: target_logprobs(model, batch, temperature=self._temperature), first, kept
+        )
+
+    def values(
+        self, model: Any, first: Sequence[int] = (), kept: dict[tuple[str, ...], Any] | None = None
+    ) -> np.ndarray:
+        """Value before every token, float64 [B, T]; arguments as of :meth:`logprobs`."""
+        return self._per_token(model, lambda batch: token_values(model, batch), first, kept)
+
+    def _per_token(
+        self,
+        model: Any,
+        compute: Callable[[Batch], Any],
+        first: Sequence[int],
+        kept: dict[tuple[str, ...], Any] | None,
+    ) -> np.ndarray:
+        import torch
+
+        out = np.zeros((len(self._length_B), int(self._length_B.max())))
+        place = {row.id: i for i, row in enumerate(row for group in self._groups for row in group)}
+        inner = inner_groups(self._groups, self._share)
+        device = next(model.parameters()).device
+        train = self._config.train
+        model.eval()
+        rest = [inner[i] for i in sorted(set(range(len(inner))) - set(first))]
+        for own, learns in (([inner[i] for i in first], True), (rest if first else list(self._groups), False)):
+            # inference tensors could not be learned from
+            with torch.inference_mode(not learns), torch.autocast(device.type, torch.bfloat16, enabled=train.bf16):
+                for _, batch in micro_batches(own, train.token_budget, share_prompts=self._share, device=device):
+                    found = compute(batch)
+                    if learns and kept is not None:
+                        kept[row_ids(batch)] = found
+                    _spread_out(out, batch, found.detach(), place)
+        return out
 
 
-def _token_outputs(model: Any, groups: Sequence[Group], length_B: np.ndarray, budget: int) -> np.ndarray:
-    return _per_token(groups, length_B, budget, model, lambda batch: token_values(model, batch), False)
-
-
-def _per_token(
-    groups: Sequence[Group], length_B: np.ndarray, budget: int, model: Any, compute: Any, share: bool
-) -> np.ndarray:
-    """What ``compute`` gives for every target token, back in the order of the responses: float64 [B, T]."""
-    import torch
-
-    out = np.zeros((len(length_B), int(length_B.max())))
-    first = np.cumsum([0, *(len(group) for group in groups)])
-    device = next(model.parameters()).device
-    model.eval()
-    with torch.inference_mode():
-        for indices, batch in micro_batches(groups, budget, share_prompts=share, device=device):
-            places = np.concatenate([np.arange(first[i], first[i + 1]) for i in indices])
-            sequence_N = batch.sequence_N.cpu().numpy()
-            column_N = np.concatenate([np.arange(n) for n in np.bincount(sequence_N, minlength=len(places))])
-            out[places[sequence_N], column_N] = compute(batch).double().cpu().numpy()
-    return out
+def _spread_out(out: np.ndarray, batch: Batch, value_N: Any, place: Mapping[str, int]) -> None:
+    """Put what was computed at a micro-batch's targets into its rows of ``out`` [B, T]."""
+    sequence_N = batch.sequence_N.cpu().numpy()
+    row_R = np.asarray([place[row.id] for row in batch.rows])
+    column_N = np.concatenate([np.arange(n) for n in np.bincount(sequence_N, minlength=len(row_R))])
+    out[row_R[sequence_N], column_N] = value_N.double().cpu().numpy()
 
 
 def _metrics(

@@ -23,7 +23,7 @@ from agora.engines.hf import HfEngine
 from agora.train.alarms import Alarms
 from agora.train.batch import Group
 from agora.train.checkpoint import Checkpoints, rows_digest
-from agora.train.experience import Experience, gather_experience
+from agora.train.experience import Experience, gather_experience, inner_groups, mini_batches
 from agora.train.logprobs import can_share_prompts
 from agora.train.loop import FREE_SETTINGS, MAX_BAD_STEPS, groups_of_step, not_finite, optimizer_step
 from agora.train.models import recompute_activations
@@ -142,7 +142,15 @@ def train_online(
         )
         clock.lap("sampling")
         got = gather_experience(
-            policy, reference, value_model, sampled, rewards, config, kl_coef=state["kl_coef"], share_prompts=share
+            policy,
+            reference,
+            value_model,
+            sampled,
+            rewards,
+            config,
+            kl_coef=state["kl_coef"],
+            step=step,
+            share_prompts=share,
         )
         clock.lap("scoring")
         if rollout_dir is not None:
@@ -200,17 +208,18 @@ def _update(
             aggregation=config.aggregation,
             kl_weight=config.kl_coef if config.algorithm == "grpo" else 0.0,
             max_tokens=config.response_length,
+            kept=got.kept.policy,
         ),
-        "value": ValueLoss(got.terms, cliprange=config.cliprange_value, coefficient=config.vf_coef),
+        "value": ValueLoss(
+            got.terms, cliprange=config.cliprange_value, coefficient=config.vf_coef, kept=got.kept.value
+        ),
     }
     sums: dict[str, float] = {}
     num_updates = 0
-    groups = got.groups if share else [(row,) for group in got.groups for row in group]
-    size = max(1, config.train.batch_size // (config.num_generations if share else 1))
+    groups = inner_groups(got.groups, share)
     for epoch in range(config.num_ppo_epochs):
-        order = np.random.default_rng([config.train.seed, step, epoch]).permutation(len(groups))
-        for start in range(0, len(groups), size):
-            batch: list[Group] = [groups[i] for i in order[start : start + size]]
+        for chosen in mini_batches(len(groups), config, step, epoch, share):
+            batch: list[Group] = [groups[i] for i in chosen]
             num_updates += 1
             for name, learner in learners.items():
                 learner.model.train()

@@ -61,6 +61,7 @@ class PolicyLoss(Objective):
             mean of each response's token mean; ``constant`` (Dr. GRPO): sum over ``max_tokens`` per response.
         kl_weight: weight of the k3 estimate of the KL to the reference inside the loss (GRPO); 0 for PPO and RLOO.
         max_tokens: divisor of ``constant``.
+        kept: passes that were made already, by :func:`row_ids`; each is learned from once.
     """
 
     name = "policy"
@@ -74,8 +75,10 @@ class PolicyLoss(Objective):
         aggregation: Aggregation = "token_mean_batch",
         kl_weight: float = 0.0,
         max_tokens: int = 1,
+        kept: dict[tuple[str, ...], Tensor] | None = None,
     ) -> None:
         self._terms = terms
+        self._kept = {} if kept is None else kept
         self._cliprange = cliprange
         self._temperature = temperature
         self._aggregation = aggregation
@@ -86,7 +89,9 @@ class PolicyLoss(Objective):
         self, model: Any, batch: Batch, groups: Sequence[Group], totals: StepTotals
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Policy loss with its clip fraction, mean ratio and KL to the sampling policy."""
-        new_N = target_logprobs(model, batch, temperature=self._temperature)
+        new_N = _take(self._kept, batch)
+        if new_N is None:
+            new_N = target_logprobs(model, batch, temperature=self._temperature)
         old_N, advantage_N = (_gather(self._terms, batch, name, new_N) for name in ("old_logp", "advantage"))
         loss_N, clipped_N = clipped_policy_loss(new_N, old_N, advantage_N, self._cliprange)
         if self._kl_weight:
@@ -110,12 +115,20 @@ class PolicyLoss(Objective):
 
 
 class ValueLoss(Objective):
-    """Clipped value regression, token mean over the mini-batch, times PPO's value coefficient."""
+    """Clipped value regression, token mean over the mini-batch, times PPO's value coefficient; ``kept`` as above."""
 
     name = "value"
 
-    def __init__(self, terms: Mapping[str, ResponseTerms], *, cliprange: float = 0.2, coefficient: float = 0.1) -> None:
+    def __init__(
+        self,
+        terms: Mapping[str, ResponseTerms],
+        *,
+        cliprange: float = 0.2,
+        coefficient: float = 0.1,
+        kept: dict[tuple[str, ...], Tensor] | None = None,
+    ) -> None:
         self._terms = terms
+        self._kept = {} if kept is None else kept
         self._cliprange = cliprange
         self._coefficient = coefficient
 
@@ -123,10 +136,25 @@ class ValueLoss(Objective):
         self, model: Any, batch: Batch, groups: Sequence[Group], totals: StepTotals
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Weighted value loss; the unweighted one is the metric."""
-        new_N = token_values(model, batch)
+        new_N = _take(self._kept, batch)
+        if new_N is None:
+            new_N = token_values(model, batch)
         old_N, return_N = (_gather(self._terms, batch, name, new_N) for name in ("old_value", "return_"))
         loss = clipped_value_loss(new_N, old_N, return_N, self._cliprange).sum() / totals.targets
         return self._coefficient * loss, {"value/loss": float(loss.detach())}
+
+
+def row_ids(batch: Batch) -> tuple[str, ...]:
+    """What a micro-batch is known by."""
+    return tuple(row.id for row in batch.rows)
+
+
+def _take(kept: dict[tuple[str, ...], Tensor], batch: Batch) -> Tensor | None:
+    """The pass that was kept of a micro-batch; None, and the rest is dropped, where rows travel together otherwise."""
+    found = kept.pop(row_ids(batch), None)
+    if found is None:
+        kept.clear()
+    return found
 
 
 def _gather(terms: Mapping[str, ResponseTerms], batch: Batch, name: str, like: Tensor) -> Tensor:
