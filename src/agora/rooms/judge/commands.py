@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from agora.rooms.judge.ask_commands import answer, pairwise, reparse, score
-from agora.rooms.judge.look_commands import report
+from agora.rooms.judge.look_commands import export, report
 from agora.rooms.judge.mine_commands import checklist, freeze, leak, mine, review
 from agora.rooms.judge.rank_commands import leaderboard
 
@@ -28,3 +28,4 @@ app.command("review")(review)
 app.command("freeze")(freeze)
 app.command("leak")(leak)
 app.command("report")(report)
+app.command("export")(export)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from agora.core.errors import DataError, MissingError
-from agora.core.records import Answer, Verdict
+from agora.core.records import Answer, Verdict, VerdictStatus
 from agora.core.schemas import from_row
 from agora.core.tables import read_rows
 from agora.rooms.judge._parse import read_score
@@ -190,7 +190,7 @@ def _score_row(row: dict[str, Any], source: _Source) -> Verdict:
         task,
         model,
         judge,
-        "ok" if read.status == "ok" else "unparsed",
+        "ok" if read.status == "ok" else _why_unscored(row),
         read.value,
         "",
         f"wildbench/{version}",
@@ -202,6 +202,12 @@ def _score_row(row: dict[str, Any], source: _Source) -> Verdict:
     )
 
 
+def _why_unscored(row: dict[str, Any]) -> VerdictStatus:
+    """Our exports say why a row has no score; the reference leaves such rows out."""
+    given: VerdictStatus = row["status"] if row.get("status") in ("refused", "missing") else "unparsed"
+    return given
+
+
 def _usage(row: dict[str, Any]) -> dict[str, Any]:
     nested = (row.get("meta_data") or {}).get("usage") if isinstance(row.get("meta_data"), dict) else None
     found = nested if isinstance(nested, dict) else row
@@ -211,7 +217,8 @@ def _usage(row: dict[str, Any]) -> dict[str, Any]:
 def _reference_pair(row: dict[str, Any], source: _Source) -> Verdict:
     """A row of the reference's pair files, from the candidate's side."""
     first, second = row["model_A"], row["model_B"]
-    baseline = source.baseline or _known_baseline(first, second)
+    judge, version = row.get("judge") or source.judge, row.get("version") or source.version
+    baseline = row.get("baseline") or source.baseline or _known_baseline(first, second)
     if baseline not in (first, second):
         raise DataError(f"the baseline {baseline} is neither {first} nor {second}")
     candidate = second if baseline == first else first
@@ -222,15 +229,15 @@ def _reference_pair(row: dict[str, Any], source: _Source) -> Verdict:
     outputs = row.get("model_outputs") or {}
     order = "candidate_first" if candidate == first else "candidate_second"
     return Verdict(
-        f"{source.judge}/{source.version}/{candidate}/{baseline}/{row['session_id']}/{order}",
+        f"{judge}/{version}/{candidate}/{baseline}/{row['session_id']}/{order}",
         "pair",
         row["session_id"],
         candidate,
-        source.judge,
+        judge,
         "ok",
         size if winner != baseline else -size,
         "",
-        f"wildbench/{source.version}",
+        f"wildbench/{version}",
         "",
         baseline=baseline,
         order=order,
@@ -238,7 +245,7 @@ def _reference_pair(row: dict[str, Any], source: _Source) -> Verdict:
         n_chars=_length(outputs, candidate),
         baseline_n_chars=_length(outputs, baseline),
         usage=_usage(row),
-        meta={"version": source.version},
+        meta={"version": version},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +65,57 @@ def report(
         return
     typer.echo(f"{out}: {len(data.models):,} models, {len(data.task_ids):,} tasks, {len(page) / 1e6:.1f} MB")
     typer.echo("open it in a browser; --no-texts makes it small" if len(page) > 5e7 else "open it in a browser")
+
+
+class Target(StrEnum):
+    """What an export is for."""
+
+    lm_eval = "lm-eval"
+    inspect = "inspect"
+    wildbench = "wildbench"
+    csv = "csv"
+
+
+def export(
+    to: Annotated[Target, typer.Option("--to", help="Whose files to write.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Files of verdicts, or folders of them.", show_default=False)
+    ] = None,
+    tasks: Tasks = None,
+    answers: Answers = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Who grades (lm-eval, inspect), or the judge a file does not name.")
+    ] = None,
+    baseline: Baseline = None,
+    name: Annotated[str, typer.Option("--name", help="Name of the task in lm-eval or inspect.")] = "",
+    include_private: Private = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Write the benchmark and its verdicts for other tools: WildBench's files, CSV, lm-eval, inspect_ai."""
+    from agora.core.json_text import dumps
+    from agora.rooms.judge.answer_files import read_answer_files
+    from agora.rooms.judge.export import export as write
+    from agora.rooms.judge.types import TaskSet
+
+    task_set = TaskSet.read(tasks) if tasks else None
+    done = write(
+        to.value,
+        out,
+        files or (),
+        tasks=task_set,
+        answers=read_answer_files(answers or (), task_set),
+        judge=judge,
+        baseline=baseline,
+        name=name,
+        include_private=include_private,
+    )
+    if json:
+        typer.echo(dumps({"files": [str(path) for path in done.files], "notes": done.notes}).decode())
+        return
+    typer.echo(f"{out}: {len(done.files):,} files")
+    for note in done.notes:
+        typer.echo(f"note: {note}")
 
 
 def _command(verb: str, files: list[Path], **options: object) -> str:

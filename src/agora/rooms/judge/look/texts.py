@@ -72,7 +72,10 @@ def pack_texts(
         DataError: two different answers of one model to one task among ``answers``.
     """
     model_at = {name: i for i, name in enumerate(models)}
-    said = _answers(answers, judged, model_at)
+    said = {
+        id_: {str(model_at[model]): text for model, text in of_task.items() if model in model_at}
+        for id_, of_task in answer_texts(answers, judged).items()
+    }
     reasons: dict[str, list[tuple[int, Verdict]]] = defaultdict(list)
     for table, verdict in verdicts:
         reasons[verdict.task_id].append((table, verdict))
@@ -99,26 +102,26 @@ def pack_texts(
     return TextPack(tuple(blocks), tuple(first), num_bytes, num_answers, private, other)
 
 
-def _answers(
-    answers: Iterable[Answer], judged: Iterable[Path], model_at: Mapping[str, int]
-) -> dict[str, dict[str, str]]:
-    """Texts by task and model; of judged files the longest one counts, since some judges saw a cut text."""
+def answer_texts(answers: Iterable[Answer], judged: Iterable[Path]) -> dict[str, dict[str, str]]:
+    """What models said, by task and model: from answers and, where those are silent, from judged files.
+
+    Of several judged files the longest text counts, since some judges saw a cut one.
+
+    Raises:
+        DataError: two different answers of one model to one task among ``answers``.
+    """
     given: dict[str, dict[str, str]] = defaultdict(dict)
     for answer in answers:
-        if answer.model not in model_at:
-            continue
         text = text_of(answer)
-        if given[answer.task_id].setdefault(str(model_at[answer.model]), text) != text:
+        if given[answer.task_id].setdefault(answer.model, text) != text:
             raise DataError(
                 f"two different answers of {answer.model} to task {answer.task_id}", hint="give one file of answers"
             )
     seen: dict[str, dict[str, str]] = defaultdict(dict)
     for path in judged:
         for task_id, model, text in _texts_in(path):
-            if model in model_at:
-                of_task, key = seen[task_id], str(model_at[model])
-                if len(text) >= len(of_task.get(key, "")):
-                    of_task[key] = text
+            if len(text) >= len(seen[task_id].get(model, "")):
+                seen[task_id][model] = text
     return {id_: {**seen.get(id_, {}), **given.get(id_, {})} for id_ in {**seen, **given}}
 
 
