@@ -91,7 +91,7 @@ def answer(
     task_set = TaskSet.read(tasks)
     if import_ is not None:
         reports = import_into(
-            out, task_set, import_, name=name, allow_partial=allow_partial, command=_command("answer")
+            out, task_set, import_, name=name, allow_partial=allow_partial, command=command_line("answer")
         )
     else:
         assert model is not None
@@ -105,7 +105,7 @@ def answer(
             model,
             name=name,
             settings=settings,
-            command=_command("answer"),
+            command=command_line("answer"),
             send_private=send_private,
             max_cost=max_cost,
             prices=_prices(price),
@@ -114,7 +114,7 @@ def answer(
         )
         reports = [done]
     if json:
-        _print_json({"models": [report.as_json() for report in reports]})
+        print_json({"models": [report.as_json() for report in reports]})
     for report in [] if json else reports:
         typer.echo(
             f"{report.model}: {report.written:,} answered, {report.there:,} were there, {len(report.failed):,} failed "
@@ -152,7 +152,7 @@ def score(
     from agora.rooms.judge.judging import JudgingSettings
 
     settings = JudgingSettings("score", tuple(judge), "hash", seed, max_tokens, reasks, checklist)
-    means = _means(cache, max_cost, price, concurrency, send_private, retry)
+    means = judging_means(cache, max_cost, price, concurrency, send_private, retry)
     docket = _docket(tasks, answers, None, settings, allow_partial)
     _judge(out, docket, settings, means, batch_out, batch_in, force=force, dry_run=dry_run, json=json)
 
@@ -188,7 +188,7 @@ def pairwise(
     from agora.rooms.judge.judging import JudgingSettings
 
     settings = JudgingSettings("pair", tuple(judge), order, seed, max_tokens, reasks, checklist)
-    means = _means(cache, max_cost, price, concurrency, send_private, retry)
+    means = judging_means(cache, max_cost, price, concurrency, send_private, retry)
     docket = _docket(tasks, answers, baselines, settings, allow_partial)
     _judge(out, docket, settings, means, batch_out, batch_in, force=force, dry_run=dry_run, json=json)
 
@@ -203,9 +203,9 @@ def reparse(
     """Read stored replies of judges again, without a call; says what the parser of today reads otherwise."""
     from agora.rooms.judge.reparse import reparse_files
 
-    report = reparse_files(paths, out, command=_command("reparse"))
+    report = reparse_files(paths, out, command=command_line("reparse"))
     if json:
-        _print_json(report.as_json())
+        print_json(report.as_json())
         return
     typer.echo(
         f"{report.n:,} replies: {report.same:,} read as before, {report.gained:,} gained a value, {report.lost:,} lost "
@@ -245,7 +245,7 @@ def _judge(
     from agora.rooms.judge.batching import read_judge_batch, write_judge_batch
     from agora.rooms.judge.judging import estimate_judging, judge_into
 
-    command = _command("score" if settings.kind == "score" else "pairwise")
+    command = command_line("score" if settings.kind == "score" else "pairwise")
     if batch_out is not None and batch_in is not None:
         raise UsageError("--batch-out writes calls and --batch-in reads replies", hint="give one of them")
     if batch_in is None:
@@ -256,7 +256,7 @@ def _judge(
     if batch_out is not None:
         written = write_judge_batch(out, docket, settings, batch_out, means, command=command)
         if json:
-            _print_json({"files": [str(path) for path in written.files], "calls": list(written.calls)})
+            print_json({"files": [str(path) for path in written.files], "calls": list(written.calls)})
         for path, n in [] if json else zip(written.files, written.calls, strict=True):
             typer.echo(f"{n:,} calls: {path}   (send it, then: --batch-in REPLIES in place of --batch-out)")
         return
@@ -267,7 +267,7 @@ def _judge(
     else:
         judging = judge_into(out, docket, settings, means, command=command, force=force)
     if json:
-        _print_json(judging.as_json() | {"batch_lines_unused": strangers})
+        print_json(judging.as_json() | {"batch_lines_unused": strangers})
     else:
         _print_judging(judging)
         if strangers:
@@ -276,14 +276,15 @@ def _judge(
         raise typer.Exit(1)
 
 
-def _means(
+def judging_means(
     cache: Path | None,
     max_cost: float | None,
     price: tuple[float, float] | None,
     concurrency: int,
-    send_private: bool,
-    retry: Sequence[str] | None,
+    send_private: bool = False,
+    retry: Sequence[str] | None = None,
 ) -> Means:
+    """What a judging may use, from a command's options."""
     from agora.core.errors import UsageError
     from agora.rooms.judge.judging import Means
     from agora.rooms.judge.score import RETRY
@@ -303,20 +304,21 @@ def _prices(price: tuple[float, float] | None) -> Prices | None:
 def _say(estimates: Sequence[Estimate], json: bool, dry_run: bool, half: bool = False) -> None:
     """What is about to be spent: the result of a dry run, else a line on stderr."""
     if dry_run and json:
-        _print_json({"dry_run": True, "estimates": [each.as_json() for each in estimates]})
+        print_json({"dry_run": True, "estimates": [each.as_json() for each in estimates]})
         return
     for each in estimates:
         if dry_run or each.calls:
             typer.echo(f"{each.line}{' (live; a batch costs half)' if half else ''}", err=not dry_run)
 
 
-def _command(verb: str) -> str:
+def command_line(verb: str) -> str:
     """The command line that does the same again."""
     given = sys.argv[sys.argv.index(verb) + 1 :] if verb in sys.argv else []
     return shlex.join(["agora", "judge", verb, *given])
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
     from agora.core.json_text import dumps
 
     typer.echo(dumps(value).decode())

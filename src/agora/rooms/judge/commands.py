@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from agora.rooms.judge.ask_commands import answer, pairwise, reparse, score
+from agora.rooms.judge.calibrate_commands import calibrate
 from agora.rooms.judge.look_commands import export, report
 from agora.rooms.judge.mine_commands import checklist, freeze, leak, mine, review
 from agora.rooms.judge.rank_commands import leaderboard
@@ -21,6 +22,7 @@ app.command("answer")(answer)
 app.command("score")(score)
 app.command("pairwise")(pairwise)
 app.command("reparse")(reparse)
+app.command("calibrate")(calibrate)
 app.command("leaderboard")(leaderboard)
 app.command("mine")(mine)
 app.command("checklist")(checklist)
