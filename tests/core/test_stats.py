@@ -317,3 +317,14 @@ def _mean_score(shift: float) -> float:
 
 
 SCORE_TRUTH = _mean_score(0.25) - _mean_score(0.0)
+
+
+def test_equal_orders_of_few_pairs_leave_wide_bounds() -> None:
+    for n, low in ((6, 0.6), (30, 0.99)):
+        x = list(range(n))
+        for found in (spearman(x, [v**3 for v in x]), kendall(x, x, n_boot=100)):
+            assert found.estimate == found.high == pytest.approx(1.0)
+            assert found.low < 0.9999
+        assert spearman(x, x).low == pytest.approx(low, abs=0.15)
+        reverse = spearman(x, x[::-1])
+        assert (reverse.estimate, reverse.low) == (-1.0, -1.0) and reverse.high > -1.0

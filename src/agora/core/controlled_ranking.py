@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from agora.core.errors import AgoraError, DataError
-from agora.core.logistic import sigmoid
+from agora.core.logistic import sigmoid, unbounded
 from agora.core.ranking import BattleColumns, Ranking
 from agora.core.stats import Interval, Resampling, count_blocks, percentiles
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _STEPS = 100
 _TOLERANCE = 1e-10
-_CERTAIN = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +82,7 @@ def controlled_bradley_terry(
     scaled = [root_mean_square(np.asarray(feature, dtype=float)) for feature in features.values()]
     problem = _Problem.of(battles, np.column_stack(scaled) if scaled else np.empty((n, 0)), ridge)
     theta = _fit(problem)
+    information = problem.information(theta)
     units = np.arange(n) if battles.task_N is None else np.unique(battles.task_N, return_inverse=True)[1]
     method, draws_BP = "no bootstrap", np.empty((0, len(theta)))
     if n_boot:
@@ -93,7 +93,7 @@ def controlled_bradley_terry(
         names=battles.names,
         strengths=tuple(map(float, theta[:num_models])),
         draws_BM=draws_BP[:, :num_models],
-        separated=bool(abs(problem.design_NP @ theta).max() > _CERTAIN),
+        separated=unbounded(information, theta, ridge),
         separated_share=float("nan"),
         n=int(units.max()) + 1,
         method=method,
@@ -103,8 +103,10 @@ def controlled_bradley_terry(
         name: Interval(float(theta[k]), *percentiles(draws_BP[:, k], level), ranking.n, method, 0, level)
         for k, name in enumerate(features, num_models)
     }
-    weakest = float(np.linalg.eigvalsh(problem.information(theta))[0])
-    return ControlledRanking(ranking, coefficients, weakest > 10 * ridge)
+    known, directions = np.linalg.eigh(information)
+    # a feature that is always 0 is unknown too, but moves no strength
+    blurred = np.abs(directions[:num_models, known <= 10 * ridge]).max(initial=0.0) > 1e-6
+    return ControlledRanking(ranking, coefficients, not blurred)
 
 
 class _Problem(NamedTuple):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 RIDGE = 1e-6
 _STEPS = 200
 _TOLERANCE = 1e-10
-# log odds that no data of this kind can tell from certainty
-_CERTAIN = 12.0
+# where the data know a thousand ridges or less and coefficients still go, only the ridge ends it
+_RIDGES = 1000.0
 
 
 class LogisticFit(NamedTuple):
@@ -28,7 +28,7 @@ class LogisticFit(NamedTuple):
 
     Attributes:
         weights_F: one a feature.
-        separated: some rows are predicted with certainty, so the coefficients are as large as the ridge allows.
+        separated: the outcomes can be told apart exactly, so the coefficients are as large as the ridge allows.
         bread_FF: inverse of the information matrix, ``(X' diag(w p (1 - p)) X + ridge I)^-1``.
     """
 
@@ -65,12 +65,19 @@ def fit_logistic(
         size = float(abs(moved - beta).max(initial=0.0))
         beta, value = moved, reached
         if size <= _TOLERANCE * (1 + float(abs(beta).max(initial=0.0))):
-            log_odds = features_NF @ beta
-            separated = bool((abs(log_odds) > _CERTAIN).any())
-            p_N = sigmoid(log_odds)
-            bread = np.linalg.inv(_information(features_NF, weight * p_N * (1 - p_N), ridge))
-            return LogisticFit(beta, separated, np.asarray(bread, dtype=float))
+            p_N = sigmoid(features_NF @ beta)
+            information = _information(features_NF, weight * p_N * (1 - p_N), ridge)
+            bread = np.asarray(np.linalg.inv(information), dtype=float)
+            return LogisticFit(beta, unbounded(information, beta, ridge), bread)
     raise AgoraError(f"a logistic fit did not converge in {_STEPS} steps")
+
+
+def unbounded(information_FF: FloatArray, weights_F: FloatArray, ridge: float) -> bool:
+    """Whether coefficients are finite only because of the ridge: they go far where the data know next to nothing."""
+    import numpy as np
+
+    known_F, directions_FF = np.linalg.eigh(information_FF)
+    return bool(((known_F < (_RIDGES + 1) * ridge) & (abs(weights_F @ directions_FF) > 1)).any())
 
 
 def sigmoid(x_N: FloatArray) -> FloatArray:

@@ -177,20 +177,24 @@ def pearson(x: Values, y: Values, level: float = 0.95) -> Interval:
 def spearman(x: Values, y: Values, level: float = 0.95) -> Interval:
     """Spearman's rho (ties get mean ranks) with a Fisher z interval; bounds NaN below 4 pairs.
 
-    The variance of z is ``(1 + rho^2 / 2) / (n - 3)``: Bonett and Wright 2000, Psychometrika 65.
+    The variance of z is ``(1 + rho^2 / 2) / (n - 3)``: Bonett and Wright 2000, Psychometrika 65. Two equal orders say
+    little where n is small, so their bounds are those of half a step less than 1 (a step: two neighbors swapped).
     """
     from scipy.stats import rankdata
 
     left, right, dropped = _complete_pairs(x, y)
+    n = len(left)
     rho = _correlation(rankdata(left), rankdata(right))
-    return _fisher(rho, len(left), dropped, level, lambda r, n: (1 + r * r / 2) / (n - 3))
+    found = _fisher(_below_one(rho, 6 / (n * (n * n - 1)) if n > 1 else 0), n, dropped, level, _spearman_variance)
+    return _at_one(found, rho)
 
 
 def kendall(x: Values, y: Values, level: float = 0.95, *, seed: int = 0, n_boot: int = 2000) -> Interval:
     """Kendall's tau-b with a percentile bootstrap interval over the pairs.
 
     Above 2,000 pairs the interval is Fisher's z with variance ``0.437 / (n - 4)`` (Fieller et al. 1957): the bootstrap
-    would cost ``n_boot * n^2`` and agree to the third digit.
+    would cost ``n_boot * n^2`` and agree to the third digit. So are the bounds of two equal orders (half a step below
+    1, see :func:`spearman`), of which every resample is equal too.
     """
     import numpy as np
     from scipy.stats import kendalltau
@@ -199,8 +203,9 @@ def kendall(x: Values, y: Values, level: float = 0.95, *, seed: int = 0, n_boot:
     n = len(left)
     varied = n > 1 and np.ptp(left) > 0 and np.ptp(right) > 0
     tau = float(kendalltau(left, right).statistic) if varied else math.nan
-    if n > _KENDALL_MATRIX_LIMIT:
-        return _fisher(tau, n, dropped, level, lambda r, n: 0.437 / (n - 4))
+    if n > _KENDALL_MATRIX_LIMIT or (abs(tau) > 1 - 1e-12 and n > 4):
+        found = _fisher(_below_one(tau, 2 / (n * (n - 1))), n, dropped, level, lambda r, n: 0.437 / (n - 4))
+        return _at_one(found, tau)
     plan = Resampling(seed, n_boot, level)
     low, high = (math.nan, math.nan)
     if varied and n > 3:
@@ -305,6 +310,21 @@ def _fisher(r: float, n: int, dropped: int, level: float, variance: Callable[[fl
     half = _normal_quantile(level) * math.sqrt(variance(r, n))
     z = math.atanh(r)
     return Interval(r, math.tanh(z - half), math.tanh(z + half), n, method, dropped, level)
+
+
+def _spearman_variance(r: float, n: int) -> float:
+    return (1 + r * r / 2) / (n - 3)
+
+
+def _below_one(r: float, half_step: float) -> float:
+    return math.copysign(1 - half_step, r) if abs(r) >= 1 - 1e-12 else r
+
+
+def _at_one(found: Interval, r: float) -> Interval:
+    """The interval of an order that is the same, or the reverse: it ends at the estimate."""
+    if not abs(r) >= 1 - 1e-12:
+        return found
+    return found._replace(estimate=r, high=r) if r > 0 else found._replace(estimate=r, low=r)
 
 
 def _correlation(x: FloatArray, y: FloatArray) -> float:

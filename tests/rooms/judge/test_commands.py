@@ -80,11 +80,13 @@ def test_the_options_are_frozen() -> None:
     options = sorted(o for p in command.params for o in p.opts if o.startswith("--"))
     assert options == [
         "--allow-partial",
+        "--answers",
         "--baseline",
         "--difficulty",
         "--gamed",
         "--json",
         "--judge",
+        "--legacy",
         "--margin",
         "--seed",
         "--tasks",

@@ -13,15 +13,19 @@ from agora.core.errors import DataError
 from agora.core.length_control import GamedRows, LengthControlled
 from agora.core.records import Verdict
 from agora.core.stats import Interval
-from agora.rooms.judge.bias import LengthEffect, OrderBias, length_effect, order_bias
+from agora.rooms.judge.bias import LengthEffect, OrderBias, difficulty_by_order, length_effect, order_bias
+from agora.rooms.judge.board_notes import board_notes
+from agora.rooms.judge.elo import EloRating, wb_elo
 from agora.rooms.judge.judged_files import JudgedFile, judged_paths, read_judged
+from agora.rooms.judge.legacy import LegacyFigures, legacy_figures
 from agora.rooms.judge.length_control import length_control
 from agora.rooms.judge.metrics import WITHHOLD_UNSCORED, Difference, ScoreReport, score_report
 from agora.rooms.judge.reward import RewardReport, mix_matrix, relabel, reward_report
 from agora.rooms.judge.separability import Separability, separability
 from agora.rooms.judge.strengths import Strengths, length_strengths, strengths
+from agora.rooms.judge.style_control import Styles, style_strengths
 from agora.rooms.judge.types import TaskSet
-from agora.rooms.judge.votes import ScoreMatrix, Votes, pair_votes, score_votes
+from agora.rooms.judge.votes import VOTE_MARGIN, ScoreMatrix, Votes, pair_votes, score_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class BoardRow:
         common: the value on the tasks that all ranked models and this one have, on the table's scale.
         num_common: how many tasks those are.
         length_controlled: win rates at equal lengths by baseline, in percent.
+        legacy: the figures with the reference's faults, where they were asked for.
     """
 
     name: str
@@ -44,6 +49,7 @@ class BoardRow:
     common: float | None = None
     num_common: int = 0
     length_controlled: Mapping[str, LengthControlled] = field(default_factory=dict)
+    legacy: LegacyFigures | None = None
 
     @property
     def value(self) -> float | None:
@@ -73,9 +79,13 @@ class JudgeTable:
         ranked_by: ``score`` (WB-Score) or ``reward`` (mix of rewards).
         separability: all pairs of ranked models; None with fewer than two.
         ratings: Bradley-Terry from votes: differences of scores, or comparisons where there are no scores.
-        ratings_at_equal_length: the same with length controlled for.
+        ratings_at_equal_length, ratings_at_equal_style: the same with length, or length and markdown, controlled for;
+            style needs the answers' texts.
+        legacy_elo: WB-Elo as published, where it was asked for; circular where it has human anchors.
         order: order bias of the judge's comparisons; None without comparisons.
         length: how the judge's verdicts go with length.
+        difficulty_shift: mean difficulty of tasks that show the candidate second minus that of the others; far from 0
+            where the difficulties have taken in the order bias.
     """
 
     judge: str
@@ -87,8 +97,11 @@ class JudgeTable:
     separability: Separability | None = None
     ratings: Strengths | None = None
     ratings_at_equal_length: Strengths | None = None
+    ratings_at_equal_style: Strengths | None = None
+    legacy_elo: Mapping[str, EloRating] = field(default_factory=dict)
     order: OrderBias | None = None
     length: LengthEffect | None = None
+    difficulty_shift: Interval | None = None
 
     @property
     def ranking(self) -> list[str]:
@@ -106,6 +119,10 @@ class JudgeTable:
     def rating(self, name: str) -> Interval | None:
         """The Bradley-Terry rating of a model, where the votes determine it."""
         return self.ratings.ratings.get(name) if self.ratings else None
+
+    def rating_at_equal_style(self, name: str) -> Interval | None:
+        """The rating with length and markdown controlled for, where the votes determine it."""
+        return self.ratings_at_equal_style.ratings.get(name) if self.ratings_at_equal_style else None
 
     def rating_at_equal_length(self, name: str) -> Interval | None:
         """The rating with length controlled for, where the votes determine it."""
@@ -145,6 +162,8 @@ def leaderboard(
     margin: int | None = None,
     allow_partial: bool = False,
     control: LengthControl | None = None,
+    styles: Styles | None = None,
+    legacy: bool = False,
     seed: int = 0,
     n_boot: int = 1000,
 ) -> Leaderboard:
@@ -158,6 +177,8 @@ def leaderboard(
         margin: length margin K of the comparisons, in characters; None for none.
         allow_partial: rank models with under 95 % coverage too.
         control: difficulties and gamed rows of the length-controlled win rate.
+        styles: style counts of the answers, for ratings at equal style.
+        legacy: add the figures with the reference's faults.
         seed, n_boot: of the bootstraps over tasks.
 
     Raises:
@@ -171,9 +192,9 @@ def leaderboard(
     for file in read:
         for verdict in file.verdicts:
             parts[verdict.judge, file.version].append((file, verdict))
-    plan = _Plan(tasks, margin, allow_partial, control or LengthControl(), seed, n_boot)
+    plan = _Plan(tasks, margin, allow_partial, control or LengthControl(), styles, legacy, seed, n_boot)
     tables = tuple(_table(key, part, plan) for key, part in sorted(parts.items()))
-    return Leaderboard(tables, margin, tuple(_notes(tables, allow_partial)))
+    return Leaderboard(tables, margin, tuple(board_notes(tables, allow_partial)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +203,8 @@ class _Plan:
     margin: int | None
     allow_partial: bool
     control: LengthControl
+    styles: Styles | None
+    legacy: bool
     seed: int
     n_boot: int
 
@@ -203,12 +226,17 @@ def _table(key: tuple[str, str], part: Sequence[tuple[JudgedFile, Verdict]], pla
     controlled = length_control(pairs, difficulty=plan.control.difficulty, gamed=plan.control.gamed)
     rows = []
     for model in sorted(scores.keys() | rewards.keys() | set(baselines)):
-        score = score_report(scores[model], **size) if scores[model] else None
-        reward = reward_report(rewards[model], model=model, baselines=baselines, **size) if baselines else None
+        score = score_report(scores[model], **size) if model in scores else None
+        own = rewards.get(model, [])
+        reward = reward_report(own, model=model, baselines=baselines, **size) if baselines else None
         row = BoardRow(model, score, reward, truncated.get(model, 0), length_controlled=controlled.get(model, {}))
+        if plan.legacy:
+            judged = [v for _, v in part if v.model == model]
+            found = legacy_figures(model, judged, baselines=baselines, tasks=plan.tasks, margin=plan.margin)
+            row = replace(row, legacy=found)
         rows.append(row)
     ranked = _ranked(rows, plan.allow_partial)
-    matrix = ScoreMatrix.of({name: scores[name] for name in sorted(scores) if scores[name]})
+    matrix = ScoreMatrix.of({name: scores[name] for name in sorted(scores)})
     votes = score_votes(matrix) if scores else pair_votes(pairs)
     apart, ranked = _told_apart(ranked, matrix, rewards, baselines, plan)
     return JudgeTable(
@@ -219,16 +247,27 @@ def _table(key: tuple[str, str], part: Sequence[tuple[JudgedFile, Verdict]], pla
         "score" if scores else "reward",
         apart,
         *_ratings(votes, plan),
+        _legacy_elo(matrix, plan),
         order=order_bias(pairs) if pairs else None,
         length=length_effect([v for _, v in part]),
+        difficulty_shift=difficulty_by_order(pairs, plan.control.difficulty) if plan.control.difficulty else None,
     )
 
 
-def _ratings(votes: Votes, plan: _Plan) -> tuple[Strengths | None, Strengths | None]:
+def _ratings(votes: Votes, plan: _Plan) -> tuple[Strengths | None, Strengths | None, Strengths | None]:
     if len(votes.battles.names) < 2:
-        return None, None
+        return None, None, None
     plain = strengths(votes, seed=plan.seed, n_boot=plan.n_boot)
-    return plain, length_strengths(votes, seed=plan.seed, n_boot=plan.n_boot)
+    by_length = length_strengths(votes, seed=plan.seed, n_boot=plan.n_boot)
+    if plan.styles is None:
+        return plain, by_length, None
+    return plain, by_length, style_strengths(votes, plan.styles, seed=plan.seed, n_boot=plan.n_boot)
+
+
+def _legacy_elo(matrix: ScoreMatrix, plan: _Plan) -> Mapping[str, EloRating]:
+    if not plan.legacy or len(matrix.models) < 2:
+        return {}
+    return wb_elo(score_votes(matrix, tie_margin=VOTE_MARGIN), seed=plan.seed)
 
 
 def _refuse_mixtures(part: Sequence[tuple[JudgedFile, Verdict]]) -> None:
@@ -311,32 +350,3 @@ def _told_apart(
         bounds = found.ranks.get(row.name) if found else None
         out.append(replace(row, rank_bounds=bounds, common=common, num_common=int(there.sum())))
     return found, tuple(out)
-
-
-def _notes(tables: Sequence[JudgeTable], allow_partial: bool) -> Iterable[str]:
-    if len(tables) > 1:
-        named = ", ".join(f"{table.judge} {table.version}".strip() for table in tables)
-        yield f"{len(tables)} judges or versions ({named}): their scores are not comparable and share no ranking"
-    for table in tables:
-        for row in table.rows:
-            yield from _row_notes(table, row, allow_partial)
-        cut = [f"{row.name} {row.truncated}" for row in table.rows if row.truncated]
-        if cut:
-            yield f"answers that were cut before {table.judge} saw them: {', '.join(cut)}"
-        for what, found in (("ratings", table.ratings), ("ratings at equal length", table.ratings_at_equal_length)):
-            if found is not None and found.reason and found.num_votes:
-                yield f"{what} by {table.judge}: {found.reason}"
-
-
-def _row_notes(table: JudgeTable, row: BoardRow, allow_partial: bool) -> Iterable[str]:
-    if row.value is not None and row.partial and not allow_partial:
-        share = f"{100 * row.coverage:.1f} % of the tasks {'have a score' if row.score else 'were compared'}"
-        bounds = row.score.bounds if row.score else None
-        between = f", its score lies between {bounds[0]:.1f} and {bounds[1]:.1f}" if bounds else ""
-        common = f"; on the {row.num_common:,} common tasks {row.common:.1f}" if row.common is not None else ""
-        yield f"{row.name} by {table.judge}: {share}, not ranked (--allow-partial ranks it){between}{common}"
-    for warning in (*(row.score.warnings if row.score else ()), *(row.reward.warnings if row.reward else ())):
-        yield f"{row.name} by {table.judge}: {warning}"
-    for baseline, one in row.length_controlled.items():
-        if one.rate is None:
-            yield f"{row.name} against {baseline} by {table.judge}: no length-controlled rate, {one.reason}"

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from agora.core.stats import Interval
 from agora.rooms.judge.bias import LengthEffect, OrderBias
+from agora.rooms.judge.elo import EloRating
+from agora.rooms.judge.legacy import LegacyFigures
 from agora.rooms.judge.metrics import ScoreReport
 from agora.rooms.judge.reward import BaselineReward, RewardReport
 from agora.rooms.judge.separability import Pair
+from agora.rooms.judge.show_meta import interval_json
 from agora.rooms.judge.strengths import Strengths
 
 if TYPE_CHECKING:
@@ -38,15 +41,31 @@ def _model(row: BoardRow, table: JudgeTable) -> dict[str, Any]:
         "coverage_basis": table.basis,
         "common_tasks": row.num_common,
         "common_value": row.common,
-        "rating": _interval(table.rating(row.name)),
-        "rating_at_equal_length": _interval(table.rating_at_equal_length(row.name)),
+        "rating": interval_json(table.rating(row.name)),
+        "rating_at_equal_length": interval_json(table.rating_at_equal_length(row.name)),
+        "rating_at_equal_style": interval_json(table.rating_at_equal_style(row.name)),
     }
     if row.score is not None:
         out |= _score(row.score, row.rank is not None)
     out["truncated"] = row.truncated
     if row.reward is not None:
         out |= _rewards(row.reward, row)
+    if row.legacy is not None:
+        out["legacy"] = _legacy(row.legacy, table.legacy_elo.get(row.name))
     return out
+
+
+def _legacy(found: LegacyFigures, elo: EloRating | None) -> dict[str, Any]:
+    return {
+        "wb_score": found.wb_score,
+        "groups": dict(found.groups),
+        "macro": found.macro,
+        "rewards": dict(found.rewards),
+        "mix": found.mix,
+        "mean_chars": found.mean_chars,
+        "dropped_by_name": found.dropped,
+        "wb_elo": None if elo is None else elo._asdict(),
+    }
 
 
 def _score(score: ScoreReport, shown: bool) -> dict[str, Any]:
@@ -93,6 +112,7 @@ def _against(one: BaselineReward, row: BoardRow) -> dict[str, Any]:
         "counts": one.counts._asdict(),
         "macro": one.macro,
         "win_rate": one.win_rate,
+        "discrete_win_rate": one.discrete_win_rate,
         "win_rate_se": None if one.se is None else one.se / 2,
         "length_controlled_win_rate": controlled.rate if controlled else None,
         "length_controlled_ci": list(controlled.interval) if controlled and controlled.interval else None,
@@ -139,8 +159,10 @@ def _table(table: JudgeTable) -> dict[str, Any]:
         },
         "ratings": _strengths(table.ratings),
         "ratings_at_equal_length": _strengths(table.ratings_at_equal_length),
+        "ratings_at_equal_style": _strengths(table.ratings_at_equal_style),
         "order_bias": _order(table.order),
         "length_effect": _length(table.length),
+        "difficulty_shift": interval_json(table.difficulty_shift),
     }
 
 
@@ -165,7 +187,7 @@ def _strengths(found: Strengths | None) -> dict[str, Any] | None:
         "num_votes": found.num_votes,
         "num_decisive": found.num_decisive,
         "reason": found.reason,
-        "coefficients": {name: _interval(value) for name, value in found.coefficients.items()},
+        "coefficients": {name: interval_json(value) for name, value in found.coefficients.items()},
     }
 
 
@@ -177,9 +199,11 @@ def _order(bias: OrderBias | None) -> dict[str, Any] | None:
         "n_second": bias.n_second,
         "mean_first": bias.mean_first,
         "mean_second": bias.mean_second,
-        "difference": _interval(bias.difference),
-        "first_wins": _interval(bias.first_wins),
+        "difference": interval_json(bias.difference),
+        "first_wins": interval_json(bias.first_wins),
         "n_both": bias.n_both,
+        "models": len(bias.by_model),
+        "models_better_second": bias.models_better_second,
         "conflicts": bias.conflicts,
     }
 
@@ -187,13 +211,7 @@ def _order(bias: OrderBias | None) -> dict[str, Any] | None:
 def _length(effect: LengthEffect | None) -> dict[str, Any] | None:
     if effect is None:
         return None
-    return {"scores": _interval(effect.scores), "longer_wins": _interval(effect.longer_wins)}
-
-
-def _interval(value: Interval | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    return {"value": _number(value.estimate), "ci": _bounds(value), "n": value.n}
+    return {"scores": interval_json(effect.scores), "longer_wins": interval_json(effect.longer_wins)}
 
 
 def _bounds(value: Interval | None) -> list[float | None] | None:

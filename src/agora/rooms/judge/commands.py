@@ -9,6 +9,7 @@ from agora.rooms.judge.calibrate_commands import calibrate
 from agora.rooms.judge.look_commands import export, report
 from agora.rooms.judge.mine_commands import checklist, freeze, leak, mine, review
 from agora.rooms.judge.rank_commands import leaderboard
+from agora.rooms.judge.trust_commands import agree, correct, correlate, power, published
 
 app = typer.Typer(help="Judge models' answers: WB-Score, WB-Reward, leaderboards.", no_args_is_help=True)
 
@@ -31,3 +32,8 @@ app.command("freeze")(freeze)
 app.command("leak")(leak)
 app.command("report")(report)
 app.command("export")(export)
+app.command("correlate")(correlate)
+app.command("agree")(agree)
+app.command("power")(power)
+app.command("correct")(correct)
+app.command("published")(published)

@@ -1,30 +1,36 @@
 """Files of verdicts, ours and other people's, read into the one record.
 
-Four forms are told apart by their keys:
+These forms are told apart by their keys:
 
 - our own ``verdict/1`` rows;
 - the flat form of judged WildBench files: lines of ``session_id``, ``model``, ``judge``, ``score``, ``output``;
 - the reference's score files: a JSON list of ``session_id``, ``model_test``, ``parsed_result``, ``score``,
   ``model_output``;
 - the reference's pair files: a JSON list of ``session_id``, ``model_A``, ``model_B``, ``winner``, ``extent``,
-  ``model_outputs``.
+  ``model_outputs``;
+- AlpacaEval's annotations, with or without texts (:mod:`agora.rooms.judge.alpaca_files`);
+- Arena-Hard's judgments and FastChat's single grades (:mod:`agora.rooms.judge.arena_files`).
 
-The reference's files do not name their judge: the folder does (``<judge>.<version>/``), or the caller.
+Files that do not name their judge have it from their folder (``<judge>.<version>/``), or from the caller.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agora.core.csv_table import CsvTable
 from agora.core.errors import DataError, MissingError
+from agora.core.files import require_file
 from agora.core.records import Answer, Verdict, VerdictStatus
 from agora.core.schemas import from_row
 from agora.core.tables import read_rows
 from agora.rooms.judge._parse import read_score
+from agora.rooms.judge.alpaca_files import alpaca_row, compact_row
+from agora.rooms.judge.arena_files import arena_rows, single_grade
 from agora.rooms.judge.reward import BASELINES
 
 #: Tasks of WildBench v2, whose judged files leave out what the judge's parser could not read.
@@ -32,8 +38,9 @@ WILDBENCH_V2_TASKS = 1024
 
 _V2 = re.compile(r"v2\.\d+")
 _FOLDER = re.compile(r"(?P<judge>.+)\.(?P<version>v\d+\.\d+)")
-_SUFFIXES = (".jsonl", ".json", ".parquet")
+_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 _CUT_MARK = "... (truncated)"
+_EMPTY_MARK = "[This model response is empty.]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,7 @@ def judged_paths(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(
-            p for p in path.rglob("*") if p.is_file() and _bare(p).suffix in _SUFFIXES and not _of_a_run(p, path)
-        )
+        inside = [file for file in _tables_in(path) if not _of_a_run(file, path)]
         if not inside:
             raise MissingError("the folder holds no judged files (.jsonl, .json, .parquet)", where=str(path))
         found.extend(inside)
@@ -83,6 +88,14 @@ def _of_a_run(file: Path, top: Path) -> bool:
     return run is not None and file.relative_to(run).parts[0] != "verdicts"
 
 
+def _tables_in(folder: Path) -> list[Path]:
+    """The ``model_judgment`` of Arena-Hard's folders, AlpacaEval's annotations among its other files, or every table."""
+    if (folder / "model_judgment").is_dir():
+        folder = folder / "model_judgment"
+    tables = sorted(p for p in folder.rglob("*") if p.is_file() and _bare(p).suffix in _SUFFIXES)
+    return [p for p in tables if p.name == "annotations.json"] or tables
+
+
 def _bare(path: Path) -> Path:
     return path.with_suffix("") if path.suffix in (".zst", ".gz") else path
 
@@ -90,7 +103,7 @@ def _bare(path: Path) -> Path:
 def read_judged(
     path: Path, *, judge: str | None = None, version: str | None = None, baseline: str | None = None
 ) -> JudgedFile:
-    """Read a file of verdicts in any of the four forms.
+    """Read a file of verdicts in any of the forms above.
 
     Args:
         judge, version: of a file that does not state them; else the folder's name ``<judge>.<version>`` does.
@@ -101,27 +114,29 @@ def read_judged(
         DataError: a row of none of the forms, or one that breaks its form; names file and line.
     """
     path = Path(path)
+    require_file(path)
     folder = _FOLDER.fullmatch(path.parent.name)
     source = _Source(
         judge or (folder["judge"] if folder else "unknown"), version or (folder["version"] if folder else ""), baseline
     )
     verdicts: dict[str, Verdict] = {}
-    read: Callable[[dict[str, Any], _Source], Verdict] | None = None
+    read: _Reader | None = None
     versions, truncated = set(), dict[str, int]()
-    for line, row in read_rows(path):
+    for line, row in _rows(path):
         try:
             read = read or _reader(row)
-            verdict = read(row, source)
+            found = read(row, source)
         except KeyError as err:
             raise DataError(f"field {err} is missing", where=f"{path}:{line}") from None
         except DataError as err:
             raise DataError(err.what, where=f"{path}:{line}", hint=err.hint) from None
-        if verdict.id in verdicts and read is not _own_row:
-            raise DataError(f"a second verdict on task {verdict.task_id}", where=f"{path}:{line}", hint="keep one")
-        verdicts[verdict.id] = verdict
-        versions.add(verdict.meta.get("version", ""))
-        if verdict.meta.get("truncated"):
-            truncated[verdict.model] = truncated.get(verdict.model, 0) + 1
+        for verdict in found:
+            if verdict.id in verdicts and read is not _own_row:
+                raise DataError(f"a second verdict on task {verdict.task_id}", where=f"{path}:{line}", hint="keep one")
+            verdicts[verdict.id] = verdict
+            versions.add(verdict.meta.get("version", ""))
+            if verdict.meta.get("truncated"):
+                truncated[verdict.model] = truncated.get(verdict.model, 0) + 1
     if len(versions) > 1:
         raise DataError(f"the file mixes evaluation versions: {', '.join(sorted(versions))}", where=str(path))
     return JudgedFile(path, tuple(verdicts.values()), versions.pop() if versions else source.version, truncated)
@@ -148,26 +163,35 @@ class _Source:
     baseline: str | None
 
 
-def _reader(row: dict[str, Any]) -> Callable[[dict[str, Any], _Source], Verdict]:
+_Reader = Callable[[dict[str, Any], _Source], tuple[Verdict, ...]]
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if _bare(path).suffix == ".csv":
+        return enumerate(map(dict, CsvTable.read(path).rows), 2)
+    return read_rows(path)
+
+
+def _reader(row: dict[str, Any]) -> _Reader:
     """Which form a file has, by its first row."""
     if row.get("schema") == Verdict.SCHEMA:
         return _own_row
-    if "winner" in row and "extent" in row:
-        return _reference_pair
-    if "score" in row and ("output" in row or "model_output" in row):
-        return _score_row
+    keys = row.keys()
+    for needed, reader in _FORMS:
+        if needed <= keys:
+            return reader
     raise DataError(
         f"not a judged file: a row has the keys {', '.join(sorted(row)[:6])}",
         hint="expected verdict/1 rows, or WildBench's session_id, model, score and output",
     )
 
 
-def _own_row(row: dict[str, Any], source: _Source) -> Verdict:
+def _own_row(row: dict[str, Any], source: _Source) -> tuple[Verdict, ...]:
     """A row of our own; in a verdict file the last one on an id counts."""
-    return from_row(Verdict, row)
+    return (from_row(Verdict, row),)
 
 
-def _score_row(row: dict[str, Any], source: _Source) -> Verdict:
+def _score_row(row: dict[str, Any], source: _Source) -> tuple[Verdict, ...]:
     """A row of the flat form or of the reference's score files."""
     flat = "output" in row
     model = row["model"] if flat else row["model_test"]
@@ -184,7 +208,7 @@ def _score_row(row: dict[str, Any], source: _Source) -> Verdict:
         meta["empty"] = True
     elif text.rstrip().endswith(_CUT_MARK):
         meta["truncated"] = True
-    return Verdict(
+    verdict = Verdict(
         f"{judge}/{version}/{model}/{task}",
         "score",
         task,
@@ -200,6 +224,7 @@ def _score_row(row: dict[str, Any], source: _Source) -> Verdict:
         usage=_usage(row),
         meta=meta,
     )
+    return (verdict,)
 
 
 def _why_unscored(row: dict[str, Any]) -> VerdictStatus:
@@ -214,7 +239,7 @@ def _usage(row: dict[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in ("prompt_tokens", "completion_tokens") if found.get(key) is not None}
 
 
-def _reference_pair(row: dict[str, Any], source: _Source) -> Verdict:
+def _reference_pair(row: dict[str, Any], source: _Source) -> tuple[Verdict, ...]:
     """A row of the reference's pair files, from the candidate's side."""
     first, second = row["model_A"], row["model_B"]
     judge, version = row.get("judge") or source.judge, row.get("version") or source.version
@@ -228,7 +253,7 @@ def _reference_pair(row: dict[str, Any], source: _Source) -> Verdict:
     size = 0.0 if winner == "tie" else {"0": 0.0, "1": 0.5, "2": 1.0}[str(extent)]
     outputs = row.get("model_outputs") or {}
     order = "candidate_first" if candidate == first else "candidate_second"
-    return Verdict(
+    verdict = Verdict(
         f"{judge}/{version}/{candidate}/{baseline}/{row['session_id']}/{order}",
         "pair",
         row["session_id"],
@@ -245,12 +270,26 @@ def _reference_pair(row: dict[str, Any], source: _Source) -> Verdict:
         n_chars=_length(outputs, candidate),
         baseline_n_chars=_length(outputs, baseline),
         usage=_usage(row),
-        meta={"version": version},
+        meta={"version": version, **_condition(outputs, candidate, baseline)},
     )
+    return (verdict,)
+
+
+def _condition(outputs: dict[str, Any], candidate: str, baseline: str) -> dict[str, Any]:
+    """Whether an answer was empty, or cut before the judge saw it."""
+    texts = {"": outputs.get(candidate), "baseline_": outputs.get(baseline)}
+    out: dict[str, Any] = {}
+    for whose, text in texts.items():
+        if isinstance(text, str) and (not text.strip() or text == _EMPTY_MARK):
+            out[f"{whose}empty"] = True
+        elif isinstance(text, str) and text.rstrip().endswith(_CUT_MARK):
+            out[f"{whose}truncated"] = True
+    return out
 
 
 def _length(outputs: dict[str, Any], model: str) -> int | None:
-    return len(outputs[model]) if isinstance(outputs.get(model), str) else None
+    text = outputs.get(model)
+    return None if not isinstance(text, str) else 0 if text == _EMPTY_MARK else len(text)
 
 
 def _known_baseline(first: str, second: str) -> str:
@@ -258,3 +297,17 @@ def _known_baseline(first: str, second: str) -> str:
     if len(known) != 1:
         raise DataError(f"which of {first} and {second} is the baseline cannot be told", hint="name it with --baseline")
     return known[0]
+
+
+_FORMS: tuple[tuple[frozenset[str], _Reader], ...] = (
+    (frozenset({"winner", "extent"}), _reference_pair),
+    (frozenset({"score", "output"}), _score_row),
+    (frozenset({"score", "model_output"}), _score_row),
+    (frozenset({"games", "model"}), lambda row, source: tuple(arena_rows(row, source.judge, source.baseline))),
+    (frozenset({"instruction", "generator_2", "preference"}), lambda row, source: (alpaca_row(row, source.judge),)),
+    (
+        frozenset({"index", "preference", "len_model"}),
+        lambda row, source: (compact_row(row, source.judge, source.baseline or "baseline"),),
+    ),
+    (frozenset({"question_id", "model", "judgment", "score"}), lambda row, source: (single_grade(row, source.judge),)),
+)

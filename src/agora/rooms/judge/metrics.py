@@ -237,14 +237,20 @@ def macro_draws(values: Mapping[str, float], tasks: TaskSet, *, seed: int, n_boo
     return Interval(estimate, low, high, len(ids), plan.name("bootstrap over tasks"))
 
 
+def answer_warnings(rows: Sequence[Verdict]) -> Iterator[str]:
+    """What looks wrong with a model's answers: one text over and over, or the judge's own."""
+    answers = {v.task_id: sha for v in rows if (sha := v.meta.get("answer")) and not is_empty(v)}
+    if count := constant_answers(list(answers.values()), len({v.task_id for v in rows})):
+        yield f"{count} of {len(answers):,} answers are the same text: it answers no task, it may speak to the judge"
+    if rows and rows[0].model and rows[0].model in rows[0].judge:
+        yield "the judge is the judged model: a judge may prefer its own words"
+
+
 def _warnings(rows: Sequence[Verdict], n: int, total: int, tasks: TaskSet | None) -> Iterator[str]:
     unscored = total - n
     if total and unscored / total > WARN_UNSCORED:
         yield f"{unscored} of {total:,} tasks have no score ({100 * unscored / total:.1f} %)"
-    if count := constant_answers([v.meta["answer"] for v in rows if "answer" in v.meta and not is_empty(v)], len(rows)):
-        yield f"{count} of {len(rows):,} answers are the same text: it answers no task, it may speak to the judge"
-    if rows[0].model and rows[0].model in rows[0].judge:
-        yield "the judge is the judged model: a judge may prefer its own words"
+    yield from answer_warnings(rows)
     strange = [task for task in tasks or () if unknown_tags(task)]
     if strange:
         first = unknown_tags(strange[0])[0]

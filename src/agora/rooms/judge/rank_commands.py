@@ -32,6 +32,12 @@ def leaderboard(
     gamed: Annotated[
         Path | None, typer.Option("--gamed", help="CSV of gamed baselines that hold the length term in place.")
     ] = None,
+    answers: Annotated[
+        list[Path] | None, typer.Option("--answers", help="Files of the answers, for ratings at equal style.")
+    ] = None,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="Add the reference's figures, faults included, for comparison.")
+    ] = False,
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Rank models under 95 % coverage.")] = False,
     seed: Seed = 0,
     json: Json = False,
@@ -40,6 +46,7 @@ def leaderboard(
     from agora.rooms.judge.board import LengthControl
     from agora.rooms.judge.board import leaderboard as build
     from agora.rooms.judge.length_control import read_difficulty, read_gamed
+    from agora.rooms.judge.style_control import read_styles
     from agora.rooms.judge.types import TaskSet
 
     known = read_difficulty(difficulty) if difficulty else None
@@ -51,27 +58,31 @@ def leaderboard(
         margin=margin,
         allow_partial=allow_partial,
         control=LengthControl(known, read_gamed(gamed, known) if gamed else None),
+        styles=read_styles(answers) if answers else None,
+        legacy=legacy,
         seed=seed,
     )
     if json:
-        _print_json(board.to_json())
+        print_json(board.to_json())
         return
     from agora.rooms.judge.show import tables
 
-    console = _console()
+    screen = console()
     for table in tables(board):
-        console.print(table)
+        screen.print(table)
     for note in board.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        screen.print(f"note: {note}", markup=False, highlight=False)
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
     from agora.core.json_text import dumps
 
     typer.echo(dumps(value).decode())
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Where tables go: as wide as the terminal, or wide enough to read in a file."""
     from rich.console import Console
 
     return Console(width=None if Console().is_terminal else 140)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from agora.core.errors import DataError
 from agora.core.records import Verdict
-from agora.core.stats import Interval, bootstrap_mean, standard_error
-from agora.rooms.judge.metrics import is_empty, macro
+from agora.core.stats import Interval, Resampling, bootstrap_mean, count_blocks, percentiles, standard_error
+from agora.rooms.judge.metrics import WARN_UNSCORED, answer_warnings, is_empty, macro
 from agora.rooms.judge.types import GROUPS, Outcome, TaskSet
 
 if TYPE_CHECKING:
@@ -112,6 +112,15 @@ class BaselineReward:
         return None if self.reward is None else 50 + self.reward / 2
 
     @property
+    def discrete_win_rate(self) -> float | None:
+        """Share of comparisons won, in percent, ties half, however sure the judge was."""
+        if self.is_self:
+            return 50.0
+        counts = self.counts
+        won = counts.win_much + counts.win + counts.tie / 2
+        return 100 * won / counts.counted if counts.counted else None
+
+    @property
     def coverage(self) -> float:
         """Share of the benchmark's tasks that were compared; 1 for a baseline against itself."""
         return 1.0 if self.is_self else self.n / self.num_tasks if self.num_tasks else 0.0
@@ -190,8 +199,17 @@ def reward_report(
         margin=margin,
         macro=_mean_or_none([0.0 if reward.is_self else reward.macro for reward in rewards.values()]),
         mean_chars=_mean_chars(rows),
-        warnings=tuple(f"not compared with {b}: no mix" for b, reward in rewards.items() if reward.reward is None),
+        warnings=tuple(_warnings(rewards, rows)),
     )
+
+
+def _warnings(rewards: Mapping[str, BaselineReward], rows: Sequence[Verdict]) -> Iterator[str]:
+    for baseline, reward in rewards.items():
+        if reward.reward is None:
+            yield f"not compared with {baseline}: no mix"
+        elif not reward.is_self and 1 - reward.coverage > WARN_UNSCORED:
+            yield f"{reward.num_tasks - reward.n} of {reward.num_tasks:,} tasks were not compared with {baseline}"
+    yield from answer_warnings(rows)
 
 
 def _mean_chars(verdicts: Sequence[Verdict]) -> float | None:
@@ -326,16 +344,15 @@ def _mix_interval(
         for i, task in enumerate(tasks):
             if task in outcomes[baseline]:
                 value_TB[i, j] = sum(outcomes[baseline][task]) / len(outcomes[baseline][task])
-    there_TB = ~np.isnan(value_TB)
-    rng = np.random.default_rng(seed)
-    draws_NT = rng.multinomial(len(tasks), np.full(len(tasks), 1 / len(tasks)), size=n_boot).astype(float)
-    counted_NB = draws_NT @ there_TB
-    with np.errstate(invalid="ignore"):
-        mean_NB = draws_NT @ np.nan_to_num(value_TB) / counted_NB
-    mixes = 100 * mean_NB.sum(axis=1) / len(rewards)
-    low, high = np.nanpercentile(mixes, [2.5, 97.5])
+    there_TB, filled_TB = ~np.isnan(value_TB), np.nan_to_num(value_TB)
+    plan = Resampling(seed, n_boot, 0.95)
+    mixes = []
+    for counts_NT in count_blocks(len(tasks), plan):
+        with np.errstate(invalid="ignore"):  # a resample without any task of a baseline is not counted
+            mixes.append(100 * (counts_NT @ filled_TB / (counts_NT @ there_TB)).sum(axis=1) / len(rewards))
+    low, high = percentiles(np.concatenate(mixes), plan.level)
     estimate = math.fsum(reward.reward or 0.0 for reward in rewards.values()) / len(rewards)
-    return Interval(estimate, float(low), float(high), len(tasks), f"bootstrap over tasks 95 %, {n_boot:,} resamples")
+    return Interval(estimate, low, high, len(tasks), plan.name("bootstrap over tasks"))
 
 
 class SweepRow(NamedTuple):

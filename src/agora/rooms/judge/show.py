@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agora.core.files import printable
@@ -45,33 +46,53 @@ def _table(table: JudgeTable, margin: int | None) -> Table:
 
 def _columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow], str]]]:
     """The columns that the table has something for."""
-    rows = table.rows
-    if any(row.score for row in rows):
-        yield "WB-Score", _score
-        yield "95 % interval", lambda row: _range(row.score.interval) if row.score and row.rank else ""
-        if any(row.score and row.score.macro is not None for row in rows):
-            yield "macro", lambda row: _figure(row.score.macro if row.score else None, 2)
-            yield "groups' mean", lambda row: _figure(row.score.macro_unweighted if row.score else None, 2)
-        yield "n", lambda row: f"{row.score.n:,}" if row.score else ""
-    if any(row.reward for row in rows):
-        yield (
-            "Reward mix",
-            lambda row: _figure(row.reward.mix, 2) if row.reward and row.reward.mix is not None else ("missing"),
-        )
-        yield "95 % interval", lambda row: _range(row.reward.mix_interval if row.reward else None)
-    baselines = sorted({name for row in rows if row.reward for name in row.reward.baselines})
+    if any(row.score for row in table.rows):
+        yield from _score_columns(table)
+    if any(row.reward for row in table.rows):
+        yield from _reward_columns(table)
+    if table.ratings and table.ratings.ratings:
+        yield "rating", lambda row: _rating(table.rating(row.name))
+    if table.ratings_at_equal_length and table.ratings_at_equal_length.ratings:
+        yield "at equal length", lambda row: _rating(table.rating_at_equal_length(row.name))
+    if table.ratings_at_equal_style and table.ratings_at_equal_style.ratings:
+        yield "at equal style", lambda row: _rating(table.rating_at_equal_style(row.name))
+    if any(row.legacy for row in table.rows):
+        yield from _legacy_columns(table)
+    yield "coverage", lambda row: f"{100 * row.coverage:.1f} %"
+    yield "chars", _chars
+
+
+def _score_columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow], str]]]:
+    yield "WB-Score", _score
+    yield "95 % interval", lambda row: _range(row.score.interval) if row.score and row.rank else ""
+    if any(row.score and row.score.macro is not None for row in table.rows):
+        yield "macro", lambda row: _figure(row.score.macro if row.score else None, 2)
+        yield "groups' mean", lambda row: _figure(row.score.macro_unweighted if row.score else None, 2)
+    yield "n", lambda row: f"{row.score.n:,}" if row.score else ""
+
+
+def _reward_columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow], str]]]:
+    baselines = sorted({name for row in table.rows if row.reward for name in row.reward.baselines})
+    yield "Reward mix", lambda row: "missing" if not row.reward or row.reward.mix is None else f"{row.reward.mix:.2f}"
+    yield "95 % interval", lambda row: _range(row.reward.mix_interval if row.reward else None)
     if len(baselines) == 1:
         against = baselines[0]
         yield "win rate %", lambda row: _figure(row.reward.baselines[against].win_rate if row.reward else None, 2)
     for name in baselines:
         heading = "equal length %" if len(baselines) == 1 else f"equal length % vs {printable(name)}"
-        yield heading, lambda row, name=name: _figure(_controlled(row, name), 2)  # type: ignore[misc]
-    if table.ratings and table.ratings.ratings:
-        yield "rating", lambda row: _rating(table.rating(row.name))
-    if table.ratings_at_equal_length and table.ratings_at_equal_length.ratings:
-        yield "at equal length", lambda row: _rating(table.rating_at_equal_length(row.name))
-    yield "coverage", lambda row: f"{100 * row.coverage:.1f} %"
-    yield "chars", _chars
+        yield heading, partial(_controlled, name)
+
+
+def _legacy_columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow], str]]]:
+    if any(row.legacy and row.legacy.macro is not None for row in table.rows):
+        yield "legacy macro", lambda row: _figure(row.legacy.macro if row.legacy else None, 2)
+    if any(row.reward for row in table.rows):
+        yield "legacy mix", lambda row: _figure(row.legacy.mix if row.legacy else None, 2)
+    if table.legacy_elo:
+        yield (
+            "legacy Elo",
+            lambda row: _figure(table.legacy_elo[row.name].mean if row.name in table.legacy_elo else None, 0),
+        )
 
 
 def _caption(table: JudgeTable, margin: int | None) -> Iterator[str]:
@@ -82,10 +103,10 @@ def _caption(table: JudgeTable, margin: int | None) -> Iterator[str]:
             f"{found.num_paired} of {len(found.pairs)} pairs are separable task by task, {found.num_unpaired} by "
             f"intervals that do not overlap; next: > the model below is separable (paired, 95 %), ~ it is not"
         )
+    if any(row.legacy for row in table.rows):
+        yield "legacy: as the reference computes it, with its faults; for comparison with published numbers only"
     if any(row.reward for row in table.rows):
         yield "rewards without length margin" if margin is None else f"rewards with length margin K = {margin}"
-    if table.order is not None and table.order.difference.excludes(0):
-        yield f"the judge favors a place: the candidate gets {table.order.difference.estimate:+.1f} when shown first"
 
 
 def _score(row: BoardRow) -> str:
@@ -94,10 +115,10 @@ def _score(row: BoardRow) -> str:
     return _figure(row.score.wb_score, 2) if row.rank is not None else "withheld"
 
 
-def _controlled(row: BoardRow, baseline: str) -> float | None:
+def _controlled(baseline: str, row: BoardRow) -> str:
     if row.name == baseline:
-        return 50.0
-    return row.length_controlled[baseline].rate if baseline in row.length_controlled else None
+        return "50.00"
+    return _figure(row.length_controlled[baseline].rate if baseline in row.length_controlled else None, 2)
 
 
 def _chars(row: BoardRow) -> str:
@@ -105,7 +126,13 @@ def _chars(row: BoardRow) -> str:
 
 
 def _rating(value: Interval | None) -> str:
-    return "" if value is None else f"{value.estimate:.0f} [{value.low:.0f}, {value.high:.0f}]"
+    if value is None:
+        return ""
+    return (
+        f"{value.estimate:.0f} ± {(value.high - value.low) / 2:.0f}"
+        if value.high > value.low
+        else f"{value.estimate:.0f}"
+    )
 
 
 def _figure(value: float | None, digits: int) -> str:
