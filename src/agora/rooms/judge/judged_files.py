@@ -89,7 +89,7 @@ def _of_a_run(file: Path, top: Path) -> bool:
 
 
 def _tables_in(folder: Path) -> list[Path]:
-    """The ``model_judgment`` of Arena-Hard's folders, AlpacaEval's annotations among its other files, or every table."""
+    """The ``model_judgment`` of Arena-Hard's folders, AlpacaEval's annotations without its other files, or all."""
     if (folder / "model_judgment").is_dir():
         folder = folder / "model_judgment"
     tables = sorted(p for p in folder.rglob("*") if p.is_file() and _bare(p).suffix in _SUFFIXES)
