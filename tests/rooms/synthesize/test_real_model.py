@@ -7,7 +7,7 @@ from agora.engines import open_engine
 from agora.microcosm.world import recognize
 from agora.rooms.synthesize import DrawSettings, PrefixTemplate, Slice, derive_prefix, draw_instructions
 
-N = 60
+N = 40
 
 
 def draw(template: PrefixTemplate) -> list[Sample]:

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from agora.core.errors import AgoraError, CapabilityError, ConfigError
+from agora.core.records import Sample
+from agora.core.tables import read_records
 from agora.engines.types import CompleteRequest, Generation, Usage
+from agora.microcosm.world import recognize
 from agora.rooms.synthesize import PrefixTemplate
 from agora.rooms.synthesize.licence import licence_of
 from agora.rooms.synthesize.options import run_config
@@ -108,18 +111,24 @@ def test_the_microcosm_follows_a_system_prompt_that_it_was_shown(tmp_path: Path)
     synthesize(tmp_path, config)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Requested category against the one found" in page
-    from agora.core.tables import read_records
-    from agora.microcosm.world import recognize
-
-    found = [recognize(s.instruction) for s in read_records(tmp_path / "instructions.jsonl", _sample()) if s.kept]
+    found = [recognize(s.instruction) for s in read_records(tmp_path / "instructions.jsonl", Sample) if s.kept]
     known = [exercise.category for exercise in found if exercise is not None]
     assert known.count("Math") > len(known) * 0.7
 
 
-def _sample() -> Any:
-    from agora.core.records import Sample
-
-    return Sample
+def test_an_expression_sets_instructions_aside_before_they_are_answered(tmp_path: Path) -> None:
+    report = synthesize(tmp_path, small(20, filter="words(instruction) >= 8 and not ends(instruction, '?')"))
+    samples = list(read_records(tmp_path / "answered.jsonl", Sample))
+    failed = [s for s in samples if (s.reason or "").startswith("filter:")]
+    assert failed and all(s.answer is None for s in failed)
+    kept = [s for s in samples if s.kept]
+    assert kept and all(len(s.instruction.split()) >= 8 and not s.instruction.endswith("?") for s in kept)
+    assert {s.reason for s in failed} <= {"filter: words(instruction) >= 8", "filter: not ends(instruction, '?')"}
+    assert "as the filter asks" in report.report.read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="cannot look at answers"):
+        small(filter="len(answer) > 3")
+    with pytest.raises(ConfigError, match="conditions only"):
+        small(filter="words(instruction) > 2 then top 5 by len(instruction)")
 
 
 def test_self_instruct_fills_the_same_files_and_page(tmp_path: Path) -> None:

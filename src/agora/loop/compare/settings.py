@@ -48,11 +48,11 @@ class GridSettings(Config):
 
     temperatures: tuple[float, ...] = (1.0, 1.1, 1.2)
     top_ps: tuple[float, ...] = (1.0, 0.995, 0.99)
-    count: int = Field(400, ge=0, description="samples of each cell; 0 leaves the grid out")
+    count: int = Field(300, ge=0, description="samples of each cell; 0 leaves the grid out")
 
 
 class CompareConfig(Config):
-    """One comparison. The default sizes take under half an hour on two cores."""
+    """One comparison. The default sizes take about a quarter of an hour on two cores."""
 
     model: str = Field("microcosm:chat", description="aligned model that is drawn from and answers (engine URI)")
     tokenizer: str | None = Field(None, description="tokenizer of a model that is served elsewhere")
@@ -64,7 +64,7 @@ class CompareConfig(Config):
         None, description="task/1 records to judge on; the microcosm's held-out tasks if None"
     )
     seeds: tuple[int, ...] = (0, 1, 2)
-    rows: int = Field(600, ge=1, description="of every data set; fewer where one holds fewer")
+    rows: int = Field(400, ge=1, description="of every data set; fewer where one holds fewer")
     tasks: int = Field(300, ge=10, description="held-out tasks of the microcosm")
     temperature: float = Field(1.0, gt=0, description="of the drawn instructions")
     top_p: float = Field(1.0, gt=0, le=1)

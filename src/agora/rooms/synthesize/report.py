@@ -94,6 +94,7 @@ def _funnel(report: Report, drawn: FolderReport, answers: FolderReport | None) -
         ("complete", lambda reason: reason in ("error", "empty", "length")),
         ("clean", lambda reason: reason.startswith("flag:")),
         ("not seen before", lambda reason: reason == "duplicate"),
+        ("as the filter asks", lambda reason: reason.startswith("filter:")),
     ):
         reasons = {reason: n for reason, n in lost.items() if belongs(reason)}
         left -= sum(reasons.values())

@@ -20,6 +20,7 @@ from agora.engines.types import Engine, Sampling
 from agora.rooms.synthesize.draw import draw_instructions
 from agora.rooms.synthesize.folder import INSTRUCTIONS, FolderReport, Tally, advancing, answer_stage
 from agora.rooms.synthesize.licence import licence_of
+from agora.rooms.synthesize.online_filter import filtered, parse_conditions
 from agora.rooms.synthesize.prefix import derive_prefix
 from agora.rooms.synthesize.self_instruct import read_seeds, self_instruct
 from agora.rooms.synthesize.settings import SynthesizeConfig
@@ -126,6 +127,8 @@ def _draw(run: RunDir, config: SynthesizeConfig, templates: dict[str, PrefixTemp
                 probe_templates(engine, templates)
         with run.stage("draw"), progress(config.count, "draw", "samples") as bar:
             samples = _samples(run, config, templates, engine)
+            if config.filter is not None:
+                samples = filtered(samples, parse_conditions(config.filter))
             write_jsonl(file, advancing(tally.through(samples, "gen"), bar))
     finally:
         engine.close()

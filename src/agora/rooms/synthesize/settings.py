@@ -68,6 +68,9 @@ class SynthesizeConfig(Config):
     deduplicate: float | None = Field(
         0.6, ge=0.5, le=1, description="char-5 Jaccard at which a draw repeats a kept one; null keeps repeats"
     )
+    filter: str | None = Field(
+        None, description="conditions in the language of `agora curate filter`; what fails is never answered"
+    )
     probe: bool = Field(True, description="try the prefix on 8 short texts before any work")
     answers: AnswerConfig | None = AnswerConfig()
     self_instruct: SelfInstruct | None = Field(
@@ -90,6 +93,10 @@ class SynthesizeConfig(Config):
                 raise ConfigError(f"no system prompt {one.system!r} (known: {known})", where=f"slice {one.full_name}")
             if one.mix and not self.systems:
                 raise ConfigError("mix needs system prompts", where=f"slice {one.full_name}", hint="give systems:")
+        if self.filter is not None:
+            from agora.rooms.synthesize.online_filter import parse_conditions
+
+            parse_conditions(self.filter)
         return self
 
     def slices(self) -> tuple[Slice, ...]:
