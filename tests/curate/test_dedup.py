@@ -15,6 +15,7 @@ from agora.cli import app
 from agora.core.errors import UsageError
 from agora.core.tables import read_rows, write_jsonl
 from agora.curate.dedup import DedupSettings, dedup_file
+from agora.curate.neighbor_marks import NeighborSettings, mark_neighbors_file
 
 BASE = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
 NEAR = BASE.replace("48", "52")
@@ -75,12 +76,12 @@ def test_layers_follow_each_other_and_each_removed_row_names_what_it_repeats(tmp
     assert 0 < gone["c"]["nn_distance"] < 0.2
     assert 0 < gone["d"]["nn_distance"] < 0.6
     assert kept(tmp_path)["a"]["count"] == 3
-    assert kept(tmp_path)["e"] == {
+    alone = kept(tmp_path)["e"]
+    assert (alone.pop("nn_id"), alone.pop("nn_distance") > 0.6) == ("d", True), "the nearest of those that the layer saw"
+    assert alone == {
         "keeper_id": "e",
         "cluster_id": "e",
         "count": 0,
-        "nn_id": None,
-        "nn_distance": None,
         "method": "exact,surface,semantic",
         "threshold": {"surface": 0.8, "semantic": 0.6},
     }
@@ -189,3 +190,24 @@ def test_planted_copies_leave_by_the_layer_that_sees_them(tmp_path: Path, shared
     for row in read_rows(tmp_path / "out.rejects.jsonl"):
         layer[row.data["raw"]["meta"]["edit"], row.data["reason"]] += 1
     assert layer["word-sub", "exact duplicate"] == 0
+
+
+def test_neighbors_are_told_of_every_row_and_none_is_removed(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [chat("a", BASE), chat("b", OTHER), chat("c", BASE), chat("d", NEAR)])
+    settings = NeighborSettings(threshold=0.2)
+    report = mark_neighbors_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", settings, workers=1)
+    assert (report.n_in, report.n_out) == (4, 4)
+    told = kept(tmp_path)
+    assert {k: (v["nn_id"], v["repeat_count"], v["min_similar_id"]) for k, v in told.items()} == {
+        "a": ("c", 2, "a"),
+        "b": (told["b"]["nn_id"], 0, None),
+        "c": ("a", 2, "a"),
+        "d": ("a", 2, "a"),
+    }
+    assert told["a"]["nn_distance"] == pytest.approx(0, abs=1e-5)
+    assert told["b"]["nn_distance"] > 1
+    write_jsonl(tmp_path / "one.jsonl", [chat("a", BASE)])
+    mark_neighbors_file(tmp_path / "one.jsonl", tmp_path / "out.jsonl", settings, workers=1)
+    assert kept(tmp_path)["a"]["nn_id"] is None
+    with pytest.raises(UsageError, match="a squared distance"):
+        NeighborSettings(threshold=0)

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from agora.core.errors import UsageError
-from agora.core.lock import FolderLock
 from agora.core.progress import progress
 from agora.core.records import JsonMap
 from agora.curate.curation import CurateReport, Curation, curate
 from agora.curate.duplicates import mark_duplicates
 from agora.curate.expressions.fields import spec_of
 from agora.curate.neighbors.search import EXACT_UP_TO, PAIRS_FROM, THRESHOLD, similarity_of
-from agora.curate.rows import instruction_of, tag_of, user_turns, with_tag
+from agora.curate.rows import instruction_of, user_turns, with_tag
 from agora.curate.scales import SCALES
 from agora.curate.text import normalize
 from agora.curate.write import beside
@@ -99,7 +98,8 @@ def dedup_file(
 
     Kept rows get the tag ``dedup``: keeper and cluster (rows linked by duplicates), how many duplicates they have. The
     removed rows lie in the reject file with the same tag, where ``nn_id`` and ``nn_distance`` name the row that the
-    layer found them to repeat: 1 - Jaccard similarity (surface), squared distance (semantic), 0 (exact).
+    layer found them to repeat: 1 - Jaccard similarity (surface), squared distance (semantic), 0 (exact). For kept rows
+    they name the nearest row that the semantic layer compared them with.
 
     Args:
         path: any readable file.
@@ -185,7 +185,8 @@ class _Marks:
         self.left = table.order  # row numbers, those to be preferred first
         self.keeper = np.arange(n)
         self.cluster = np.arange(n)
-        self.repeats = np.full(n, -1)  # the row that the layer found this one to repeat
+        # the row that the layer found this one to repeat; of a row that stays the nearest one in meaning, -1 if unknown
+        self.repeats = np.full(n, -1)
         self.distance = np.zeros(n)
         self.layer = np.zeros(n, dtype=np.int8)  # 0 for a row that stays, else 1 + the number in LAYERS
 
@@ -247,28 +248,24 @@ def _by_meaning(
 ) -> None:
     import numpy as np
 
-    from agora.curate.embeddings import embed_texts, find_embedder, write_texts
-    from agora.curate.neighbors import find_neighbors, keep_leaders
+    from agora.curate.neighbors import keep_leaders
+    from agora.curate.neighbors.of_texts import neighbors_of_texts
 
-    embedder = find_embedder(settings.embedder)
-    lock = FolderLock(folder)
-    try:
-        table = folder / "texts.jsonl"
-        write_texts(table, ((marks.table.ids[i], text) for i, text in zip(marks.left, texts, strict=True)))
-        store = embed_texts(table, embedder, folder, on=on, workers=workers)
-        above = similarity_of(settings.semantic)
-        near = find_neighbors(
-            store,
-            folder,
-            pairs_from=min(settings.pairs_from, above),
-            exact_up_to=settings.exact_up_to,
-            on=on,
-            workers=workers,
-        )
-    finally:
-        lock.release()
+    above = similarity_of(settings.semantic)
+    near = neighbors_of_texts(
+        ((marks.table.ids[i], text) for i, text in zip(marks.left, texts, strict=True)),
+        folder,
+        embedder=settings.embedder,
+        pairs_from=min(settings.pairs_from, above),
+        exact_up_to=settings.exact_up_to,
+        on=on,
+        workers=workers,
+    )
     facts["neighbors"] = {"embedder": settings.embedder, "folder": str(near.folder), **near.to_json()}
     pairs = near.found.a, near.found.b, near.found.pair_similarity
+    known = np.flatnonzero(near.found.nearest >= 0)
+    marks.repeats[marks.left[known]] = marks.left[near.found.nearest[known]]
+    marks.distance[marks.left[known]] = np.maximum(2 - 2 * near.found.similarity[known].astype(float), 0)
     kept = keep_leaders(len(texts), np.arange(len(texts)), *pairs, above)
     marks.apply("semantic", kept.keeper, np.maximum(2 - 2 * kept.similarity.astype(float), 0), kept.cluster)
 
@@ -289,12 +286,11 @@ def _kept(curation: Curation, marks: _Marks, settings: DedupSettings) -> Iterato
                     "keeper_id": ids[marks.keeper[place]],
                     "cluster_id": ids[marks.cluster[place]],
                     "count": int(sizes[marks.cluster[place]]) - 1,
-                    "nn_id": ids[repeats] if layer else None,
-                    "nn_distance": round(float(marks.distance[place]), 6) if layer else None,
+                    "nn_id": ids[repeats] if repeats >= 0 else None,
+                    "nn_distance": round(float(marks.distance[place]), 6) if repeats >= 0 else None,
                     "method": LAYERS[layer - 1] if layer else ",".join(settings.layers),
                     "threshold": settings.thresholds,
-                }
-                | _seen_before(row),
+                },
             )
             if not layer:
                 yield row
@@ -302,11 +298,3 @@ def _kept(curation: Curation, marks: _Marks, settings: DedupSettings) -> Iterato
             name = LAYERS[layer - 1]
             detail = f"of {ids[repeats]} at distance {marks.distance[place]:.4f}; {ids[marks.keeper[place]]} stays"
             curation.drop(row, _STEPS[name], _REASONS[name], detail=detail)
-
-
-def _seen_before(row: JsonMap) -> JsonMap:
-    """What `agora curate neighbors` told of a row stays in its tag."""
-    earlier = tag_of(row, "dedup") or {}
-    return {
-        name: earlier[name] for name in ("min_neighbor_distance", "repeat_count", "min_similar_id") if name in earlier
-    }

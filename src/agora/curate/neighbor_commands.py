@@ -54,6 +54,32 @@ def dedup(
         typer.echo(f"neighbors: {near['method']} by {near['embedder']}{_recall(near)}; pairs: {near['folder']}")
 
 
+@app.command("neighbors")
+def neighbors(
+    file: File,
+    out: Out,
+    threshold: Annotated[float, typer.Option(help="Squared distance below which rows repeat each other.")] = 0.05,
+    key: Key = "first",
+    embedder: EmbedderName = "tfidf",
+    exact_up_to: Annotated[
+        int, typer.Option(min=1, help="Compare all pairs up to so many rows; above, a graph finds them.")
+    ] = 200_000,
+    work: Work = None,
+    format: FormatName = "auto",
+    on: On = "local",
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Tell of each row how far its nearest neighbor is and how many rows repeat it; removes nothing."""
+    from agora.curate.neighbor_marks import NeighborSettings, mark_neighbors_file
+
+    settings = NeighborSettings(threshold, key, embedder, exact_up_to)
+    report = mark_neighbors_file(file, out, settings, format=format, work=work, on=on, workers=workers)
+    print_report(report, json=json, then=f"agora curate filter {out} --where 'dup.distance > 0.05' --out FILE")
+    if not json and (near := report.facts.get("neighbors")):
+        typer.echo(f"mean distance {near['mean_distance']:.3f}; {near['method']} by {near['embedder']}{_recall(near)}")
+
+
 def _thresholds(given: list[str]) -> dict[str, float]:
     from agora.core.errors import UsageError
 

@@ -101,14 +101,14 @@ def search_strips(
         rows = block(i)
         for j in range(i, len(sizes)):
             columns = rows if j == i else block(j)
-            for first, product in _products(rows, columns, symmetric=i == j):
-                row_start, column_start = int(starts[i]) + first, int(starts[j])
+            for row, column, product in _products(rows, columns, symmetric=i == j):
+                row_start, column_start = int(starts[i]) + row, int(starts[j]) + column
                 top = best.take(product, row_start, column_start)
                 similar = np.flatnonzero(top >= pairs_from)
                 if len(similar):
-                    where, column = np.nonzero(product[similar] >= pairs_from)
-                    row = similar[where]
-                    pairs.append((row + row_start, column + column_start, product[row, column]))
+                    where, others = np.nonzero(product[similar] >= pairs_from)
+                    own = similar[where]
+                    pairs.append((own + row_start, others + column_start, product[own, others]))
     a, b, similarity = (
         np.concatenate([part[n] for part in pairs] or [np.empty(0)]).astype(kind)
         for n, kind in enumerate((np.int32, np.int32, np.float32))
@@ -116,18 +116,17 @@ def search_strips(
     return Found(best.nearest, best.similarity, a, b, similarity)
 
 
-def _products(rows: np.ndarray, columns: np.ndarray, *, symmetric: bool) -> Iterator[tuple[int, np.ndarray]]:
-    """Strips of the product with their first row; of a block with itself only the part above the diagonal counts."""
+def _products(rows: np.ndarray, columns: np.ndarray, *, symmetric: bool) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Strips of the product with their first row and column; of a block with itself the part above the diagonal."""
     import numpy as np
 
-    room = np.empty((_STRIP_ROWS, len(columns)), dtype=np.float32)
+    room = np.empty(_STRIP_ROWS * len(columns), dtype=np.float32)
     for first in range(0, len(rows), _STRIP_ROWS):
-        some = rows[first : first + _STRIP_ROWS]
-        product = np.matmul(some, columns.T, out=room[: len(some)])
+        some, others = rows[first : first + _STRIP_ROWS], columns[first:] if symmetric else columns
+        product = np.matmul(some, others.T, out=room[: len(some) * len(others)].reshape(len(some), len(others)))
         if symmetric:
-            product[:, :first] = -2
-            product[:, first : first + len(some)][np.tril_indices(len(some))] = -2
-        yield first, product
+            product[:, : len(some)][np.tril_indices(len(some))] = -2
+        yield first, first if symmetric else 0, product
 
 
 class _Best:

@@ -1,0 +1,153 @@
+"""Nearest neighbors of unit vectors: Agora's blocked symmetric product against a flat faiss index, in one run.
+
+The work: each row's nearest other row and all pairs within a squared distance of 0.05. The peer does what the scripts
+of the Magpie paper do: an exact flat index over all vectors (L2), asked for the 500 nearest of every row in batches of
+1,024; and once more for the 2 nearest, which is enough for the nearest but not for the pairs. Vectors are random with
+a tenth of near copies. Both in one process with the same number of threads; seconds of CPU are what a busy machine
+disturbs least.
+
+    python benchmarks/neighbors.py [--rows 5000] [--dim 768] [--threads 1] [--repeats 3] [--json]
+    python benchmarks/neighbors.py --hnsw --rows 100000 --dim 256      # the graph: seconds, memory and recall
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from agora.curate.embeddings.embedder import unit_rows
+from agora.curate.neighbors.exact import Found, search_strips
+from agora.curate.neighbors.search import similarity_of
+
+ABOVE = similarity_of(0.05)
+BLOCK = 4096
+
+
+def vectors_of(rows: int, dim: int) -> np.ndarray:
+    """Random unit vectors; the last tenth are near copies of the first."""
+    rng = np.random.default_rng(0)
+    found = rng.normal(size=(rows, dim)).astype(np.float32)
+    tenth = rows // 10
+    found[rows - tenth :] = found[:tenth] + 0.1 * rng.normal(size=(tenth, dim)).astype(np.float32)
+    return unit_rows(found)
+
+
+def with_agora(vectors: np.ndarray) -> Found:
+    """All strips of the upper triangle, as a job's tasks do them."""
+    starts = range(0, len(vectors), BLOCK)
+    sizes = [min(BLOCK, len(vectors) - start) for start in starts]
+    return search_strips(
+        lambda n: vectors[n * BLOCK : n * BLOCK + sizes[n]], sizes, range(len(sizes)), pairs_from=ABOVE
+    )
+
+
+def with_faiss(vectors: np.ndarray, k: int) -> tuple[np.ndarray, int]:
+    """Nearest other row of each, and how many ordered pairs are within the distance among the ``k``."""
+    import faiss
+
+    index = faiss.IndexFlatL2(vectors.shape[1])
+    index.add(vectors)
+    nearest, pairs = np.empty(len(vectors), dtype=np.int64), 0
+    for start in range(0, len(vectors), 1024):
+        squared, others = index.search(vectors[start : start + 1024], k)
+        own = np.arange(start, start + len(squared))[:, None]
+        squared[others == own] = 9
+        nearest[start : start + 1024] = others[np.arange(len(own)), squared.argmin(axis=1)]
+        pairs += int((squared < 0.05).sum())
+    return nearest, pairs
+
+
+def compare(rows: int, dim: int, threads: int, repeats: int) -> dict[str, object]:
+    """Both in turn after one warm-up of each on a tenth of the rows."""
+    import faiss
+
+    faiss.omp_set_num_threads(threads)
+    vectors = vectors_of(rows, dim)
+    steps: dict[str, Callable[[np.ndarray], object]] = {
+        "agora": with_agora,
+        "faiss k=500": lambda v: with_faiss(v, min(500, len(v))),
+        "faiss k=2": lambda v: with_faiss(v, 2),
+    }
+    wall: dict[str, list[float]] = {name: [] for name in steps}
+    cpu: dict[str, list[float]] = {name: [] for name in steps}
+    last: dict[str, object] = {}
+    with threadpool_limits(threads):
+        for turn in range(repeats + 1):
+            for name, step in steps.items():
+                began, began_cpu = time.perf_counter(), time.process_time()
+                last[name] = step(vectors if turn else vectors[: max(rows // 10, 600)])
+                if turn:
+                    wall[name].append(time.perf_counter() - began)
+                    cpu[name].append(time.process_time() - began_cpu)
+    found, (nearest, pairs) = last["agora"], last["faiss k=500"]  # type: ignore[misc]
+    assert isinstance(found, Found)
+    product = (vectors * vectors[found.nearest]).sum(axis=1) - (vectors * vectors[nearest]).sum(axis=1)
+    medians = {name: statistics.median(values) for name, values in cpu.items()}
+    return {
+        "rows": rows,
+        "dim": dim,
+        "threads": threads,
+        "repeats": repeats,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "same_nearest": f"{int((found.nearest == nearest).sum())} of {rows}, similarity differs by at most "
+        f"{float(np.abs(product).max()):.1e}",
+        "pairs": {"agora": len(found.a), "faiss k=500": pairs // 2},
+        "cpu_s": {name: round(m, 2) for name, m in medians.items()},
+        "wall_s": {name: round(statistics.median(v), 2) for name, v in wall.items()},
+        "cpu_ratio": {name: round(m / medians["agora"], 2) for name, m in medians.items() if name != "agora"},
+    }
+
+
+def graph(rows: int, dim: int, threads: int) -> dict[str, object]:
+    """The HNSW graph alone, with its recall measured as the command does."""
+    from agora.curate.neighbors.approximate import approximate_neighbors
+    from agora.curate.neighbors.search import PAIRS_FROM, measure_recall
+
+    vectors = vectors_of(rows, dim)
+    began, began_cpu = time.perf_counter(), time.process_time()
+    found = approximate_neighbors(vectors, PAIRS_FROM, threads=threads)
+    wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    recall = measure_recall(vectors, found, PAIRS_FROM)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {
+        "rows": rows,
+        "dim": dim,
+        "wall_s": round(wall, 1),
+        "cpu_s": round(cpu, 1),
+        "peak_gib": round(peak, 2),
+        "recall": recall._asdict(),
+    }
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=5000)
+    parser.add_argument("--dim", type=int, default=768)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--hnsw", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if options.hnsw:
+        told = graph(options.rows, options.dim, options.threads)
+    else:
+        told = compare(options.rows, options.dim, options.threads, options.repeats)
+    if options.json:
+        print(json.dumps(told))
+        return
+    for name, value in told.items():
+        print(f"{name}: {value}")
+
+
+if __name__ == "__main__":
+    main()
