@@ -9,7 +9,7 @@ export AGORA_PROGRESS ?=
 # Python 3.11 or later with venv; on Debian the module is a package of its own.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test test-fast test-all test-browser lint bench docs clean
+.PHONY: help setup demo test test-fast test-all test-browser harness lint bench docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,10 @@ $(AXE):
 	@cd $(VENV)/axe && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null && \
 		tar -xzf axe-core-$(AXE_VERSION).tgz package/axe.min.js package/LICENSE && rm axe-core-$(AXE_VERSION).tgz
 
+harness: $(STAMP) ## lm-eval and inspect_ai in an environment of their own, for the tests of exports
+	@test -x .harness/bin/python || $(PYTHON) -m venv .harness
+	.harness/bin/pip install --quiet --disable-pip-version-check -e '.[harness]'
+
 lint: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
@@ -65,4 +69,4 @@ docs: $(STAMP) ## check that the commands in README and docs run
 	$(BIN)/pytest tests/test_docs.py
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .harness runs .pytest_cache .mypy_cache .ruff_cache
