@@ -111,3 +111,59 @@ def test_gates_are_opened_from_files_and_the_environment(tmp_path: Path, monkeyp
 def test_case_and_spaces_never_hide_a_text(text: str, change: str) -> None:
     changed = {"upper": text.lower(), "spaces": text.replace(" ", "  "), "ends": f" {text}\n"}[change]
     assert text_hash(changed) == text_hash(text)
+
+
+@pytest.fixture
+def reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_jsonl(tmp_path / "tasks.jsonl", TASKS)
+    monkeypatch.setenv("AGORA_RESERVED", str(tmp_path / "tasks.jsonl"))
+    return tmp_path
+
+
+def test_pairs_with_a_reserved_task_are_not_exported(reserved: Path) -> None:
+    from agora.core.records import PreferencePair
+    from agora.curate.pairs.export import export_pairs
+
+    def pair(id_: str, prompt: str) -> PreferencePair:
+        return PreferencePair(
+            id_, (Message("user", prompt),), (Message("assistant", "a"),), (Message("assistant", "b"),)
+        )
+
+    clean = [pair(f"p{i}", f"Name {i} colors.") for i in range(3)]
+    export_pairs(clean, reserved / "clean.jsonl", "trl")
+    with pytest.raises(DataError, match=r"reserved task t1 \(exact\)") as caught:
+        export_pairs([*clean, pair("bad", QUERIES[1])], reserved / "o.jsonl", "trl")
+    assert "bad" in str(caught.value) and not (reserved / "o.jsonl").exists()
+
+
+def test_reserved_conversations_are_withheld_from_a_release(reserved: Path) -> None:
+    from agora.core.records import Conversation, Provenance
+    from agora.core.tables import read_rows
+    from agora.curate.importers import export_wildchat
+
+    talks = [
+        Conversation.linear([("user", text), ("assistant", "Fine.")], Provenance("demo", str(i)))
+        for i, text in enumerate(["Name a color.", QUERIES[0] + " Thanks!", "Name a bird."])
+    ]
+    report = export_wildchat(talks, reserved / "release.parquet")
+    assert (report.n_conversations, report.n_rows, report.skipped) == (3, 2, {"reserved for a benchmark": 1})
+    assert [row.data["conversation"][0]["content"][:6] for row in read_rows(reserved / "release.parquet")] == [
+        "Name a"
+    ] * 2
+
+
+def test_training_refuses_a_file_with_a_reserved_task(reserved: Path) -> None:
+    from agora.core.tables import Rejects
+    from agora.rooms.preferences.inputs import read_conversations, read_prompts
+
+    rows = [
+        {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "Yes."}]}
+        for text in ("Name a color.", QUERIES[2])
+    ]
+    write_jsonl(reserved / "train.jsonl", rows)
+    for read in (read_conversations, read_prompts):
+        with pytest.raises(DataError, match="reserved task t2") as caught:
+            read(reserved / "train.jsonl", rejects=Rejects())
+        assert "train.jsonl" in str(caught.value)
+    write_jsonl(reserved / "clean.jsonl", rows[:1])
+    assert len(read_conversations(reserved / "clean.jsonl", rejects=Rejects())) == 1

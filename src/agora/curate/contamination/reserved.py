@@ -7,6 +7,7 @@ without the tasks; it finds what is equal but for case and spaces.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from agora.core.errors import DataError
-from agora.core.records import Task
+from agora.core.records import Conversation, Task
 from agora.core.tables import read_records, read_rows
 from agora.curate.contamination.ngrams import RUN_WORDS, NgramIndex
 from agora.curate.duplicates import OnlineDuplicates
@@ -213,13 +214,42 @@ def open_gate(paths: Sequence[Path] = ()) -> LeakGate | None:
     return gate
 
 
-def refuse_leaks(leaks: Iterable[Leak], *, what: str) -> None:
-    """Stop an export at the first leak.
+def refuse_reserved(texts: Iterable[tuple[str, Sequence[str]]], *, what: str) -> None:
+    """Stop at the first training row that holds a task which ``AGORA_RESERVED`` names; do nothing without it.
+
+    Args:
+        texts: where a row is from, and its texts.
+        what: the name of the training set, for the error.
 
     Raises:
-        DataError: names the first leak; ``agora judge leak`` lists all.
+        DataError: names the row and the task; ``agora judge leak`` lists all.
     """
-    first = next(iter(leaks), None)
+    gate = open_gate()
+    if gate is None:
+        return
+    first = next(gate.check((where, {"": list(found)}) for where, found in texts), None)
     if first is not None:
-        hint = "take it out; agora judge leak lists all of them"
-        raise DataError(f"{what} holds the reserved task {first.task} ({first.kind})", where=first.where, hint=hint)
+        what = f"{what} holds the reserved task {first.task} ({first.kind})"
+        raise DataError(
+            what, where=first.where, hint="take it out; agora judge leak --tasks SET FILE lists all of them"
+        )
+
+
+def without_reserved(
+    conversations: Iterable[Conversation], left_out: Counter[str], *, gate: LeakGate | None = None
+) -> Iterator[Conversation]:
+    """The conversations whose user turns hold no reserved task; the others are counted in ``left_out``.
+
+    Args:
+        gate: the reserved tasks; those that ``AGORA_RESERVED`` names when None.
+    """
+    gate = gate or open_gate()
+    if gate is None:
+        yield from conversations
+        return
+    rows = iter(conversations)
+    while batch := list(islice(rows, _BATCH_ROWS)):
+        said = ((str(i), {"": [m.content for m in c.messages if m.role == "user"]}) for i, c in enumerate(batch))
+        taken = {leak.where for leak in gate.check(said)}
+        left_out["reserved for a benchmark"] += len(taken)
+        yield from (conversation for i, conversation in enumerate(batch) if str(i) not in taken)

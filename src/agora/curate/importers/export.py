@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agora.core.errors import DataError, UsageError
 from agora.core.files import atomic_file
 from agora.core.records import Conversation, JsonMap, Message, stable_id
+from agora.curate.contamination.reserved import without_reserved
 from agora.curate.importers.schemas import published_schema
 from agora.curate.importers.wildchat import conversation_hash
 
@@ -36,6 +37,8 @@ def export_wildchat(conversations: Iterable[Conversation], path: Path, version: 
 
     Rows imported from WildChat come out as they went in. For others the hash, the number of rounds and what the
     provenance knows are filled in; what nobody measured (moderation, geography) is null.
+
+    Conversations with a task that ``AGORA_RESERVED`` names are withheld and counted.
 
     Args:
         conversations: any conversations; only user and assistant turns fit (a leading system turn is left out and
@@ -68,7 +71,7 @@ def _export(conversations: Iterable[Conversation], path: Path, layout: str) -> E
     try:
         with atomic_file(path) as out, pq.ParquetWriter(out, schema) as writer:
             batch: list[JsonMap] = []
-            for conversation in conversations:
+            for conversation in without_reserved(conversations, skipped):
                 seen += 1
                 batch.extend(_fit_row(row, schema) for row in _rows(conversation, skipped))
                 if len(batch) >= _BATCH_ROWS:
@@ -76,7 +79,7 @@ def _export(conversations: Iterable[Conversation], path: Path, layout: str) -> E
             n_rows += _write(writer, batch, schema)
     except (pa.ArrowException, OverflowError) as error:
         raise DataError(f"a field does not fit the {layout} schema: {error}", where=str(path)) from None
-    return ExportReport(path, seen, n_rows, dict(skipped))
+    return ExportReport(path, seen + skipped["reserved for a benchmark"], n_rows, dict(+skipped))
 
 
 def _write(writer: Any, batch: list[JsonMap], schema: pa.Schema) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from agora.core.errors import UsageError
 from agora.core.files import nearest
 from agora.core.records import JsonMap, PreferencePair
+from agora.curate.contamination.reserved import refuse_reserved
 from agora.curate.importers.base import RowError
 from agora.curate.pairs.base import Context, Draft, GroupDraft
 from agora.curate.pairs.formats import PAIR_FORMATS
@@ -51,10 +52,13 @@ def export_pairs(pairs: Iterable[PreferencePair], path: Path, format: str = "ago
 
     Raises:
         UsageError: unknown format.
+        DataError: a pair holds a task that ``AGORA_RESERVED`` keeps out of training.
         AgoraError: the disk is full; nothing is left behind.
     """
     path = Path(path)
     check_export(format)
+    pairs = list(pairs)
+    refuse_reserved(((pair.id, _all_texts(pair)) for pair in pairs), what=str(path))
     if format == "agora":
         return ExportReport(path, format, write_records(pairs, path, PreferencePair), {})
     skipped: Counter[str] = Counter()
@@ -119,6 +123,10 @@ def _reads_back(rows: list[JsonMap], pair: PreferencePair, format: str) -> bool:
     groups = [group for group in found if isinstance(group, GroupDraft)]
     ordered = sorted((r for g in groups for r in g.responses), key=lambda r: -(r.score or 0.0))
     return all(_texts(g.prompt) == wanted[0] for g in groups) and [_texts(r.messages) for r in ordered] == wanted[1]
+
+
+def _all_texts(pair: PreferencePair) -> list[str]:
+    return [m.content for side in (pair.prompt, pair.chosen, pair.rejected) for m in side]
 
 
 def _texts(turns: Turns) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from agora.core.files import BLOCK, atomic_file
 from agora.core.progress import progress
 from agora.core.records import Task
 from agora.core.runs import RunDir
-from agora.core.tables import read_json, read_records, write_json, write_jsonl
+from agora.core.tables import Row, read_json, read_records, read_rows, write_json, write_jsonl
 from agora.curate.funnel import Funnel
 from agora.rooms.judge.mining.asking import check_chats, name_of, run_secret
 from agora.rooms.judge.mining.choose import choose, original_mix, split_off_private
@@ -27,6 +27,7 @@ from agora.rooms.judge.mining.distinct import Lost, Split, drop_close, drop_dupl
 from agora.rooms.judge.mining.pool import draw_pool, read_tasks
 from agora.rooms.judge.mining.ratings import Rating, rate_tasks, refusal_by_raters, with_ratings
 from agora.rooms.judge.mining.read import RULES, ReadOutcome, read_candidates, read_log, shard_files
+from agora.rooms.judge.mining.report import write_page
 from agora.rooms.judge.mining.settings import MineSettings
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Mined:
             "folder": str(self.folder),
             "tasks": str(self.tasks),
             "dropped": str(self.dropped),
+            "report": str(self.folder / "report.html"),
             "num_tasks": self.num_tasks,
             "num_private": self.num_private,
             "funnel": self.funnel.summary(),
@@ -224,6 +226,10 @@ def _rate(run: RunDir, raters: Sequence[Engine]) -> dict[str, list[Rating]]:
     return by_task
 
 
+def _rows(path: Path) -> Iterator[Row]:
+    return read_rows(path) if path.stat().st_size else iter(())
+
+
 def _records(path: Path) -> Iterator[Task]:
     return read_records(path, Task) if path.stat().st_size else iter(())
 
@@ -255,7 +261,7 @@ def _choose(
     write_jsonl(run.file("tasks.jsonl"), tasks)
     distinct = read_json(run.path / "work/distinct.json")
     funnel = _funnel(outcome, distinct["steps"], rows, bool(raters))
-    summary = {
+    summary: dict[str, Any] = {
         "num_tasks": len(tasks),
         "num_private": sum(task.split == "private" for task in tasks),
         "funnel": funnel.to_json(),
@@ -264,6 +270,18 @@ def _choose(
         "raters": [_rater_row(name_of(rater), ratings) for rater in raters],
     }
     write_json(run.file("mining.json"), summary)
+    told = run.info
+    write_page(
+        run.file("report.html"),
+        log=Path(next(iter(told["inputs"].values()), {"path": ""})["path"]).name,
+        command=told["command"],
+        funnel=funnel,
+        notes=summary["notes"],
+        mix=cells,
+        raters=summary["raters"],
+        tasks=tasks,
+        dropped=(row.data for row in _rows(run.path / "dropped.jsonl")),
+    )
 
 
 def _task_row(task: Task, step: str, reason: str) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def _print_mined(mined: Mined, json: bool) -> None:
         typer.echo(f"note: {note}")
     typer.echo(f"tasks: {mined.tasks} ({mined.num_tasks:,}, of which {mined.num_private:,} private)")
     typer.echo(f"dropped rows, each with its reason: {mined.dropped}")
+    typer.echo(f"report: {mined.folder / 'report.html'}; next: agora judge review {mined.folder} --out review.csv")
 
 
 def checklist(

@@ -40,6 +40,7 @@ def read_conversations(path: Path, *, rejects: Rejects) -> list[tuple[str, Turns
     found = [(id_, messages) for id_, messages in found if messages]
     if not found:
         raise DataError("no conversation with an assistant's turn", where=str(path), hint="check the file's format")
+    _refuse_reserved(path, found)
     return found
 
 
@@ -61,6 +62,7 @@ def read_prompts(path: Path, *, rejects: Rejects) -> list[tuple[str, Turns]]:
             kept.append((id_, messages))
     if not kept:
         raise DataError("no prompt that ends with a user's turn", where=str(path), hint="check the file's format")
+    _refuse_reserved(path, kept)
     return kept
 
 
@@ -75,7 +77,16 @@ def read_training_pairs(path: Path, *, format: str = "auto", rejects: Rejects) -
     pairs = list(read_pairs(path, format=format, rejects=rejects))
     if not pairs:
         raise DataError("no preference pair", where=str(path), hint="see `agora preferences data --help` for formats")
+    _refuse_reserved(path, [(pair.id, (*pair.prompt, *pair.chosen, *pair.rejected)) for pair in pairs])
     return pairs
+
+
+def _refuse_reserved(path: Path, rows: Sequence[tuple[str, Turns]]) -> None:
+    """Stop before training on a benchmark task that ``AGORA_RESERVED`` names."""
+    from agora.curate.contamination.reserved import refuse_reserved
+
+    texts = ((f"{path}, row {id_}", [m.content for m in messages]) for id_, messages in rows)
+    refuse_reserved(texts, what="the training data")
 
 
 def _prompts(path: Path, rejects: Rejects) -> Iterator[tuple[str, Turns]]:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -325,3 +329,45 @@ def test_the_private_part_has_its_size_and_does_not_move_when_tasks_are_reordere
     split = {task.id: task.split for task in split_off_private(tasks, share, 0)}
     assert sum(value == "private" for value in split.values()) == round(share * n)
     assert {task.id: task.split for task in split_off_private(tasks[::-1], share, 0)} == split
+
+
+@pytest.mark.slow
+def test_a_mining_killed_while_it_reads_ends_like_an_unbroken_one(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    write_jsonl(log, rows(150))
+
+    def start(out: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tests.rooms.judge.mining.slow_reading", str(log), str(tmp_path / out)]
+        return subprocess.Popen(command)
+
+    assert start("whole").wait() == 0
+    work = tmp_path / "killed/work"
+    for at_least in (2, 7):
+        process = start("killed")
+        while len(list(work.glob("*.done.json"))) < at_least and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = {path: path.stat().st_mtime_ns for path in work.glob("*.done.json")}
+    assert 7 <= len(done) < 15 and not (tmp_path / "killed/tasks.jsonl").exists()
+    process = start("killed")
+    kept = True
+    while process.poll() is None:
+        kept = kept and all(not path.exists() or path.stat().st_mtime_ns == at for path, at in done.items())
+        time.sleep(0.02)
+    assert process.returncode == 0 and kept
+    for name in ("tasks.jsonl", "dropped.jsonl", "mining.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not work.exists()
+
+
+def test_the_page_shows_tasks_and_reasons_and_no_private_task(mine: Mine) -> None:
+    hostile = chat(f"<script>alert(1)</script> {request(50)}", user="x")
+    mined = mine([*rows(12), hostile, chat("short")], private_share=0.5)
+    page = (mined.folder / "report.html").read_text()
+    assert "<script>alert(1)" not in page
+    tasks = tasks_of(mined)
+    shown = {task.id for task in tasks if f"task {task.id}" in page}
+    assert shown == {task.id for task in tasks if task.split == "public"}
+    assert all(task.messages[-1].content not in page for task in tasks if task.split == "private")
+    assert "too short" in page
