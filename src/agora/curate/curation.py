@@ -107,6 +107,10 @@ class Curation:
         self._lost.setdefault(step, Counter())[reason] += 1
         self._rejects.add(where or str(row.get("id")), reason, row, detail=detail)
 
+    def set_apart(self, step: str, reason: str, n: int) -> None:
+        """Count rows that the verb has written to another file of its own."""
+        self._lost.setdefault(step, Counter())[reason] += n
+
     def write(self, rows: Iterable[JsonMap], record_type: RecordType | None = None) -> int:
         """Write the rows that stay, whole or not at all; ``record_type`` where it is not that of the input."""
         self._n_written = write_records(rows, self.out, record_type or self.source.record_type)

@@ -6,6 +6,8 @@ from agora.curate import (
     filter_commands,  # noqa: F401
     label_commands,  # noqa: F401
     neighbor_commands,  # noqa: F401
+    report_commands,  # noqa: F401
+    sample_commands,  # noqa: F401
 )
 from agora.curate.curate_commands import app
 

@@ -57,6 +57,18 @@ def load_model(name: str, device: str | None) -> tuple[Any, Any]:
     return plain or load(), tokenizer
 
 
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model folder or a hub name; no weights are loaded.
+
+    Raises:
+        MissingError: it is not on this machine.
+    """
+    folder = model_folder(name)
+    source = str(folder) if folder is not None else name
+    with _said_in_one_line(source, folder):
+        return _load_tokenizer(source, folder)
+
+
 def _load_library_model(source: str, folder: Path | None, device: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
