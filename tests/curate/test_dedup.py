@@ -77,7 +77,9 @@ def test_layers_follow_each_other_and_each_removed_row_names_what_it_repeats(tmp
     assert 0 < gone["d"]["nn_distance"] < 0.6
     assert kept(tmp_path)["a"]["count"] == 3
     alone = kept(tmp_path)["e"]
-    assert (alone.pop("nn_id"), alone.pop("nn_distance") > 0.6) == ("d", True), "the nearest of those that the layer saw"
+    assert (alone.pop("nn_id"), alone.pop("nn_distance") > 0.6) == ("d", True), (
+        "the nearest of those that the layer saw"
+    )
     assert alone == {
         "keeper_id": "e",
         "cluster_id": "e",
