@@ -1,0 +1,298 @@
+"""Conversations in the store: begin one, add what was said, read it back as a tree.
+
+Every function runs inside the caller's transaction and logs an event without content beside what it changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import zstandard
+from sqlalchemy import Connection, func, insert, select, update
+
+from agora.core.json_text import dumps
+from agora.rooms.collect.tables import CONVERSATIONS, FEEDBACK, MESSAGES
+from agora.rooms.collect.types import ChatError, ChatMessage, ChatRole, Ending, NewMessage, Params, Status
+from agora.store import events
+from agora.store.ids import new_id, now_us
+
+
+def create_conversation(connection: Connection, subject_id: str, *, source: str = "web") -> str:
+    """Begin a conversation of a subject; its id is returned."""
+    conversation_id, at = new_id(), now_us()
+    connection.execute(
+        insert(CONVERSATIONS).values(
+            conversation_id=conversation_id,
+            subject_id=subject_id,
+            created_us=at,
+            updated_us=at,
+            state="open",
+            source=source,
+        )
+    )
+    _log(connection, "conversation.created", subject_id, conversation_id)
+    return conversation_id
+
+
+def owned_conversation(connection: Connection, subject_id: str, conversation_id: str) -> None:
+    """Raise unless the conversation is this subject's and open; another's and none look alike.
+
+    Raises:
+        ChatError: ``not_found``.
+    """
+    found = connection.scalar(
+        select(CONVERSATIONS.c.state).where(
+            CONVERSATIONS.c.conversation_id == conversation_id, CONVERSATIONS.c.subject_id == subject_id
+        )
+    )
+    if found != "open":
+        raise ChatError("not_found", "there is no such conversation", 404)
+
+
+def add_user_message(connection: Connection, subject_id: str, new: NewMessage) -> tuple[str, bool]:
+    """Store what a person wrote; the id, and whether it is new (False for a second sending of the same message).
+
+    Raises:
+        ChatError: the conversation is not theirs, or the parent is no reply of it.
+    """
+    owned_conversation(connection, subject_id, new.conversation_id)
+    known = connection.scalar(
+        select(MESSAGES.c.message_id).where(
+            MESSAGES.c.conversation_id == new.conversation_id, MESSAGES.c.client_msg_id == new.client_msg_id
+        )
+    )
+    if known is not None:
+        return str(known), False
+    _check_parent(connection, new.conversation_id, new.parent_id, "assistant")
+    message_id = new_id()
+    repaired = new.content.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    connection.execute(
+        insert(MESSAGES).values(
+            message_id=message_id,
+            conversation_id=new.conversation_id,
+            parent_id=new.parent_id,
+            role="user",
+            **_content(repaired),
+            created_us=now_us(),
+            completed_us=now_us(),
+            status=Status.COMPLETE,
+            edited_of=new.edited_of,
+            client_msg_id=new.client_msg_id,
+            flags=None if repaired == new.content else "text_repaired",
+        )
+    )
+    _touch(connection, new.conversation_id)
+    _log(connection, "message.user", subject_id, new.conversation_id, message_id, chars=len(repaired))
+    return message_id, True
+
+
+def start_reply(
+    connection: Connection, subject_id: str, conversation_id: str, parent_id: str, model: str, params: Params
+) -> str:
+    """A reply to a user's message that is about to be written; its id is returned.
+
+    Raises:
+        ChatError: the parent is no user message of this conversation.
+    """
+    _check_parent(connection, conversation_id, parent_id, "user")
+    message_id = new_id()
+    connection.execute(
+        insert(MESSAGES).values(
+            message_id=message_id,
+            conversation_id=conversation_id,
+            parent_id=parent_id,
+            role="assistant",
+            **_content(""),
+            created_us=now_us(),
+            status=Status.STREAMING,
+            model=model,
+            params_json=dumps(asdict(params)).decode(),
+        )
+    )
+    _log(connection, "message.assistant.started", subject_id, conversation_id, message_id, model=model)
+    return message_id
+
+
+def flush_reply(connection: Connection, message_id: str, text: str) -> None:
+    """Keep what has been written so far."""
+    connection.execute(update(MESSAGES).where(MESSAGES.c.message_id == message_id).values(**_content(text)))
+
+
+def finish_reply(connection: Connection, message_id: str, text: str, ending: Ending) -> None:
+    """Keep the whole reply and how it ended."""
+    row = connection.execute(
+        update(MESSAGES)
+        .where(MESSAGES.c.message_id == message_id, MESSAGES.c.status == Status.STREAMING)
+        .values(
+            **_content(text),
+            completed_us=now_us(),
+            status=ending.status,
+            finish_reason=ending.finish_reason,
+            error_code=ending.error_code,
+            usage_json=dumps(ending.usage).decode(),
+            upstream_id=ending.upstream_id,
+        )
+        .returning(MESSAGES.c.conversation_id)
+    ).first()
+    if row is not None:  # it may have been erased in the meantime
+        _touch(connection, row.conversation_id)
+        _log(
+            connection,
+            "message.assistant.final",
+            None,
+            row.conversation_id,
+            message_id,
+            status=ending.status,
+            chars=len(text),
+        )
+
+
+def interrupt_unfinished(connection: Connection) -> int:
+    """At start: replies that an earlier process left in the middle keep their text and say so; how many is returned."""
+    done = connection.execute(
+        update(MESSAGES)
+        .where(MESSAGES.c.status == Status.STREAMING)
+        .values(status=Status.INTERRUPTED, completed_us=now_us())
+        .returning(MESSAGES.c.message_id, MESSAGES.c.conversation_id)
+    ).all()
+    for row in done:
+        _log(
+            connection,
+            "message.assistant.final",
+            None,
+            row.conversation_id,
+            row.message_id,
+            status=Status.INTERRUPTED,
+        )
+    return len(done)
+
+
+def read_messages(connection: Connection, conversation_id: str) -> list[ChatMessage]:
+    """All messages of a conversation, parents before children."""
+    found = connection.execute(
+        select(MESSAGES, FEEDBACK.c.rating)
+        .join(FEEDBACK, FEEDBACK.c.message_id == MESSAGES.c.message_id, isouter=True)
+        .where(MESSAGES.c.conversation_id == conversation_id)
+        .order_by(MESSAGES.c.created_us, MESSAGES.c.message_id)
+    )
+    return [
+        ChatMessage(
+            id=row.message_id,
+            conversation_id=row.conversation_id,
+            parent_id=row.parent_id,
+            role=row.role,
+            content=zstandard.decompress(row.content_zstd).decode("utf-8"),
+            created_us=row.created_us,
+            status=Status(row.status),
+            model=row.model,
+            finish_reason=row.finish_reason,
+            error_code=row.error_code,
+            completed_us=row.completed_us,
+            edited_of=row.edited_of,
+            rating=row.rating,
+        )
+        for row in found
+    ]
+
+
+def path_to(messages: Sequence[ChatMessage], leaf_id: str) -> list[ChatMessage]:
+    """The messages from the first one to a leaf."""
+    by_id = {message.id: message for message in messages}
+    path = [by_id[leaf_id]]
+    while (parent := path[-1].parent_id) is not None:
+        path.append(by_id[parent])
+    return path[::-1]
+
+
+def newest_leaf(messages: Sequence[ChatMessage]) -> str | None:
+    """The leaf that was written last: what a person sees when they come back."""
+    inner = {message.parent_id for message in messages}
+    return next((message.id for message in reversed(messages) if message.id not in inner), None)
+
+
+def conversations_of(connection: Connection, subject_id: str, *, limit: int = 100) -> list[tuple[str, int, str]]:
+    """The subject's open conversations, newest first: id, last change, the first words of the first message."""
+    found = connection.execute(
+        select(CONVERSATIONS.c.conversation_id, CONVERSATIONS.c.updated_us)
+        .where(CONVERSATIONS.c.subject_id == subject_id, CONVERSATIONS.c.state == "open")
+        .order_by(CONVERSATIONS.c.updated_us.desc())
+        .limit(limit)
+    ).all()
+    return [(row.conversation_id, row.updated_us, _first_words(connection, row.conversation_id)) for row in found]
+
+
+def rate(connection: Connection, subject_id: str, message_id: str, rating: int, comment: str | None) -> None:
+    """Keep a person's rating of a reply; a later one takes its place.
+
+    Raises:
+        ChatError: it is no reply in a conversation of theirs.
+    """
+    row = connection.execute(
+        select(MESSAGES.c.conversation_id, MESSAGES.c.role).where(MESSAGES.c.message_id == message_id)
+    ).first()
+    if row is None or row.role != "assistant":
+        raise ChatError("not_found", "there is no such reply", 404)
+    owned_conversation(connection, subject_id, row.conversation_id)
+    values = {"rating": rating, "comment": comment, "created_us": now_us()}
+    changed = connection.execute(update(FEEDBACK).where(FEEDBACK.c.message_id == message_id).values(**values))
+    if changed.rowcount == 0:
+        connection.execute(insert(FEEDBACK).values(message_id=message_id, **values))
+    _log(connection, "feedback", subject_id, row.conversation_id, message_id, rating=rating)
+
+
+def num_rounds(connection: Connection, conversation_id: str) -> int:
+    """User messages in a conversation, all branches counted."""
+    where = (MESSAGES.c.conversation_id == conversation_id) & (MESSAGES.c.role == "user")
+    return int(connection.scalar(select(func.count()).select_from(MESSAGES).where(where)) or 0)
+
+
+def _first_words(connection: Connection, conversation_id: str) -> str:
+    raw = connection.scalar(
+        select(MESSAGES.c.content_zstd)
+        .where(MESSAGES.c.conversation_id == conversation_id, MESSAGES.c.role == "user")
+        .order_by(MESSAGES.c.created_us)
+        .limit(1)
+    )
+    text = " ".join(zstandard.decompress(raw).decode("utf-8").split()) if raw else ""
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _check_parent(connection: Connection, conversation_id: str, parent_id: str | None, role: ChatRole) -> None:
+    if parent_id is None and role == "assistant":
+        return  # a first message has no parent
+    found = connection.execute(
+        select(MESSAGES.c.role, MESSAGES.c.conversation_id, MESSAGES.c.status).where(MESSAGES.c.message_id == parent_id)
+    ).first()
+    if found is None or found.conversation_id != conversation_id or found.role != role:
+        raise ChatError("bad_parent", "the message to answer is not in this conversation", 422)
+    if found.status == Status.STREAMING:
+        raise ChatError("reply_in_progress", "the reply before is still being written", 409)
+
+
+def _content(text: str) -> dict[str, bytes]:
+    raw = text.encode("utf-8")
+    return {"content_zstd": zstandard.compress(raw, 3), "content_sha256": hashlib.sha256(raw).digest()}
+
+
+def _touch(connection: Connection, conversation_id: str) -> None:
+    connection.execute(
+        update(CONVERSATIONS).where(CONVERSATIONS.c.conversation_id == conversation_id).values(updated_us=now_us())
+    )
+
+
+def _log(
+    connection: Connection,
+    kind: str,
+    subject_id: str | None,
+    conversation_id: str,
+    message_id: str | None = None,
+    **payload: object,
+) -> None:
+    events.append(
+        connection,
+        events.Event(
+            kind, subject_id=subject_id, conversation_id=conversation_id, message_id=message_id, payload=payload
+        ),
+    )

@@ -1,0 +1,63 @@
+"""What the operator of a collection decides. The consent texts are made from these values, so they cannot disagree."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agora.site.settings import SiteSettings
+
+
+class ChatLimits(BaseModel):
+    """How much one person, one address and one conversation may ask for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    messages_per_minute: int = Field(default=20, ge=1)
+    messages_per_day: int = Field(default=200, ge=1)
+    address_per_minute: int = Field(default=60, ge=1)
+    streams: int = Field(default=2, ge=1)
+    rounds: int = Field(default=50, ge=1)
+    chars: int = Field(default=12_000, ge=1)
+    receipt_tries_per_minute: int = Field(default=5, ge=1)
+
+
+class CollectSettings(BaseModel):
+    """Settings of the collection room.
+
+    Args:
+        model: engine URI of the model people talk to.
+        system_prompt: put before every conversation; empty for none.
+        provider: who runs the model, named in the consent text.
+        license: of the releases, named in the consent text.
+        consent_version: to be changed whenever a word of the texts changes; everyone is asked again.
+        minimum_age: in years.
+        allow_unpublished: whether people who decline publication may chat.
+        retention_unpublished_h: hours such conversations are kept.
+        quarantine_days: days between a last message and its first possible release.
+        backup_days: days after which backups are purged.
+        max_tokens: longest reply, in tokens.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = "microcosm:chat"
+    system_prompt: str = ""
+    provider: str = "the operator of this service"
+    license: str = "ODC-BY 1.0"
+    consent_version: str = "1"
+    minimum_age: int = Field(default=18, ge=13)
+    allow_unpublished: bool = False
+    retention_unpublished_h: int = Field(default=24, ge=1)
+    quarantine_days: int = Field(default=7, ge=0)
+    backup_days: int = Field(default=30, ge=1)
+    max_tokens: int = Field(default=1024, ge=1)
+    limits: ChatLimits = ChatLimits()
+
+
+class ServeSettings(BaseModel):
+    """All that ``agora serve`` can be told, section by section."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    site: SiteSettings = SiteSettings()
+    collect: CollectSettings = CollectSettings()

@@ -1,0 +1,229 @@
+"""Streaming from an OpenAI-compatible server, and what such servers really send."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from agora.core.json_text import loads
+from agora.engines.registry import parse_uri
+from agora.rooms.collect.stream_parser import EventStream, EventStreamError
+from agora.rooms.collect.types import Params
+from agora.rooms.collect.upstream import Piece, Turns, UpstreamError
+
+_TRANSIENT = {429, 502, 503, 504}
+_OPENAI_URL = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in seconds, and how often to try again before the first word."""
+
+    connect_s: float = 10.0
+    first_token_s: float = 60.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+    num_retries: int = 2
+    backoff_s: float = 0.5
+    longest_wait_s: float = 20.0
+
+
+class HttpUpstream:
+    """A model behind ``/chat/completions``.
+
+    Args:
+        base_url: up to and including ``/v1``.
+        model: the server's name for the model.
+        key: bearer token; None sends none.
+        name: the name stored with replies; None for ``model``.
+        patience: when to give up.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        key: str | None = None,
+        name: str | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._model, self._name, self._patience = model, name or model, patience or Patience()
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        wait = httpx.Timeout(self._patience.idle_s, connect=self._patience.connect_s)
+        # proxies of the environment are not for a model that the operator named by address
+        self._client = httpx.AsyncClient(
+            base_url=base_url.rstrip("/") + "/", headers=headers, timeout=wait, trust_env=False
+        )
+
+    @classmethod
+    def of_uri(cls, uri: str, **options: Any) -> HttpUpstream:
+        """The upstream of ``http://HOST/v1#MODEL`` or ``openai:MODEL``; keys come from the environment, as in engines."""
+        parsed = parse_uri(uri)
+        if parsed.scheme == "openai":
+            base = os.environ.get("OPENAI_BASE_URL", _OPENAI_URL)
+            return cls(base, parsed.name, key=os.environ.get("OPENAI_API_KEY"), **options)
+        assert parsed.base_url is not None
+        return cls(parsed.base_url, parsed.name, key=os.environ.get("AGORA_API_KEY"), **options)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._name
+
+    async def stream(self, turns: Turns, params: Params) -> AsyncIterator[Piece]:
+        """Pieces of the reply; retried only while no word has come.
+
+        Raises:
+            UpstreamError: with a code such as ``upstream_unreachable``, ``upstream_busy``, ``timeout``.
+        """
+        body = {
+            "model": self._model,
+            "messages": list(turns),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "max_tokens": params.max_tokens,
+        }
+        deadline = asyncio.get_running_loop().time() + self._patience.total_s
+        for attempt in range(self._patience.num_retries + 1):
+            begun = False
+            try:
+                async for piece in self._once(body, deadline):
+                    begun = True
+                    yield piece
+                return
+            except _Again as again:
+                if begun or attempt == self._patience.num_retries:
+                    raise again.error from again.__cause__
+                wait = self._patience.backoff_s * 2**attempt * random.uniform(0.75, 1.25)
+                await asyncio.sleep(min(again.after_s or wait, self._patience.longest_wait_s))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _once(self, body: dict[str, Any], deadline: float) -> AsyncIterator[Piece]:
+        now = asyncio.get_running_loop().time
+        try:
+            async with self._client.stream("POST", "chat/completions", json=body) as response:
+                if response.status_code != 200:
+                    raise await _refusal(response)
+                reply = _Reply(streamed="event-stream" in response.headers.get("content-type", ""))
+                chunks = response.aiter_bytes().__aiter__()
+                while True:
+                    wait = self._patience.idle_s if reply.begun else self._patience.first_token_s
+                    async with asyncio.timeout(min(wait, max(0.001, deadline - now()))):
+                        raw = await anext(chunks, None)
+                    for piece in reply.feed(raw):
+                        yield piece
+                    if raw is None or reply.done:
+                        break
+        except TimeoutError as err:
+            raise UpstreamError("timeout", "the model took too long") from err
+        except httpx.TimeoutException as err:
+            raise UpstreamError("timeout", "the model took too long") from err
+        except httpx.ConnectError as err:
+            raise _Again(UpstreamError("upstream_unreachable", "the model's server cannot be reached")) from err
+        except httpx.HTTPError as err:
+            raise UpstreamError("upstream_broken", f"the connection broke ({type(err).__name__})") from err
+        except EventStreamError as err:
+            raise UpstreamError("upstream_invalid", str(err)) from err
+        for piece in reply.finish():
+            yield piece
+
+
+class _Again(Exception):
+    """A failure in passing."""
+
+    def __init__(self, error: UpstreamError, after_s: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error, self.after_s = error, after_s
+
+
+async def _refusal(response: httpx.Response) -> Exception:
+    """The error for an answer that is none. Its body may be a page of HTML and is not shown."""
+    await response.aread()
+    status = response.status_code
+    if status in _TRANSIENT:
+        busy = UpstreamError("upstream_busy", f"the model's server is busy (HTTP {status})")
+        after = response.headers.get("retry-after", "")
+        return _Again(busy, float(after) if after.isdigit() else None)
+    return UpstreamError("upstream_refused", f"the model's server refused (HTTP {status})", retryable=status >= 500)
+
+
+class _Reply:
+    """One answer as it arrives: streamed events, or plain JSON although a stream was asked for."""
+
+    def __init__(self, *, streamed: bool) -> None:
+        self._events = EventStream() if streamed else None
+        self._plain = bytearray()
+        self._ending = Piece()
+        self.begun = self.done = False
+
+    def feed(self, raw: bytes | None) -> list[Piece]:
+        """Pieces in these bytes; None is the end of the body."""
+        if self._events is None:
+            self._plain += raw or b""
+            return self._whole() if raw is None else []
+        datas = self._events.end() if raw is None else self._events.feed(raw)
+        return [piece for data in datas for piece in self._event(data)]
+
+    def finish(self) -> list[Piece]:
+        """The last piece.
+
+        Raises:
+            UpstreamError: the stream ended without saying how.
+        """
+        if self._ending.finish_reason is None:
+            if not self.done:
+                raise UpstreamError("upstream_broken", "the reply broke off")
+            self._ending = replace(self._ending, finish_reason="stop")
+        return [self._ending]
+
+    def _whole(self) -> list[Piece]:
+        try:
+            data = loads(bytes(self._plain))
+        except ValueError:
+            raise UpstreamError("upstream_invalid", "the model's server sent no JSON") from None
+        self.done = True
+        return self._take(data, "message")
+
+    def _event(self, data: str) -> list[Piece]:
+        if data.strip() == "[DONE]":
+            self.done = True
+            return []
+        try:
+            return self._take(loads(data.encode("utf-8", "replace")), "delta")
+        except ValueError:
+            return []  # some servers mix notes of their own into the stream
+
+    def _take(self, data: Any, part: str) -> list[Piece]:
+        if not isinstance(data, dict):
+            return []
+        if error := data.get("error"):
+            what = error.get("message") if isinstance(error, dict) else error
+            raise UpstreamError("upstream_error", f"the model's server reports: {str(what)[:200]}")
+        choices = data.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+        usage = data.get("usage")
+        counts = {k: v for k, v in usage.items() if isinstance(v, int)} if isinstance(usage, dict) else {}
+        reason = choice.get("finish_reason")
+        self._ending = Piece(
+            finish_reason=("length" if reason == "length" else "stop") if reason else self._ending.finish_reason,
+            usage=counts or self._ending.usage,
+            upstream_id=data["id"][:128] if isinstance(data.get("id"), str) else self._ending.upstream_id,
+        )
+        said = choice.get(part)
+        text = said.get("content") if isinstance(said, dict) else None
+        if not isinstance(text, str) or not text:
+            return []
+        self.begun = True
+        return [Piece(text)]

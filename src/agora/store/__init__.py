@@ -1,0 +1,68 @@
+"""Where people's words are kept: one database, a log of events that proves its own past, and keys that live elsewhere.
+
+Every room with people in it stands on this package: subjects and their consent (:mod:`agora.store.consent`), the event
+log (:mod:`agora.store.events`), limits, receipts and pseudonyms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from sqlalchemy import Connection, Engine
+
+    from agora.store.keys import Keys
+    from agora.store.writer import Writer
+
+T = TypeVar("T")
+
+__all__ = ["Store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open database with its writer and its keys."""
+
+    engine: Engine
+    writer: Writer
+    keys: Keys
+
+    @classmethod
+    def open(cls, url: str, *, keys: Path) -> Store:
+        """Open a database (a file name or ``postgresql://...``) and the file of keys; both are made if new.
+
+        Raises:
+            AgoraError: one of them cannot be opened; says what to do.
+        """
+        from agora.store.database import open_database
+        from agora.store.keys import Keys
+        from agora.store.writer import Writer
+
+        held = Keys.open(keys)
+        engine = open_database(url)
+        return cls(engine, Writer(engine), held)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one moment of the database; it never waits for the writer."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def submit(self, job: Callable[[Connection], T]) -> Future[T]:
+        """Write in the writer's thread; the future is done when the commit is on disk."""
+        return self.writer.submit(job)
+
+    def write(self, job: Callable[[Connection], T]) -> T:
+        """Write and wait until it is on disk."""
+        return self.writer.run(job)
+
+    def close(self) -> None:
+        """Finish what is in line and close all connections."""
+        self.writer.close()
+        self.engine.dispose()

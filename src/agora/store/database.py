@@ -1,0 +1,130 @@
+"""Opening the database: SQLite in a file by default, PostgreSQL by URL, one chain of migrations for both.
+
+SQLite runs in WAL mode with ``synchronous=FULL``: what was acknowledged survives a power cut, and readers never wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from agora.core.errors import MissingError, UsageError
+from agora.core.files import make_folder
+
+BUSY_MS = 15_000
+_WRITE = "agora_write"
+
+
+def open_database(url: str) -> Engine:
+    """An engine for ``sqlite:///FILE``, a plain file name, or ``postgresql://...``; tables are brought up to date.
+
+    Raises:
+        UsageError: the URL is of another kind, or of a newer version of this program.
+        MissingError: the PostgreSQL driver is not installed, or the server cannot be reached.
+    """
+    parsed = _parse(url)
+    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
+    try:
+        migrate(engine)
+    except OperationalError as err:
+        engine.dispose()
+        raise MissingError(
+            f"the database cannot be opened: {_first_line(err)}",
+            where=parsed.render_as_string(hide_password=True),
+            hint="check that the server runs and that the file may be written",
+        ) from err
+    return engine
+
+
+def _parse(url: str) -> URL:
+    if "://" not in url:
+        url = f"sqlite:///{url}"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UsageError(
+            f"not a database URL: {url!r}", hint="use a file name or postgresql://USER@HOST/NAME"
+        ) from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise UsageError(
+            f"databases of kind {parsed.get_backend_name()!r} are not supported",
+            hint="use a file name or postgresql://USER@HOST/NAME",
+        )
+    return parsed
+
+
+def _sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        make_folder(Path(url.database).parent)
+    engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def settle(raw: Any, _: Any) -> None:
+        raw.isolation_level = None  # this module begins transactions itself, so that a writer says so at once
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+            raw.execute(f"PRAGMA {pragma}")
+        raw.execute("PRAGMA secure_delete=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise MissingError(
+            "PostgreSQL needs the driver psycopg", hint="pip install 'agora[postgres]', or use a file name"
+        ) from None
+    return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes. It is committed at the end of the block and undone by an exception."""
+    with engine.connect() as plain, plain.execution_options(**{_WRITE: True}) as connection, connection.begin():
+        yield connection
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables up to this version; safe to call by several processes at once.
+
+    Raises:
+        UsageError: the database was made by a newer version.
+    """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(files("agora.store") / "migrations"))
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            from sqlalchemy import text
+
+            connection.execute(text("SELECT pg_advisory_xact_lock(1095978834)"))
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as err:
+            known = ScriptDirectory.from_config(config).get_current_head()
+            raise UsageError(
+                f"the database is of another version than this program (which knows {known}): {err}",
+                hint="upgrade agora, or name another database",
+            ) from err
+
+
+def _first_line(err: Exception) -> str:
+    return str(getattr(err, "orig", err)).strip().splitlines()[0]

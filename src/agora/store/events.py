@@ -1,0 +1,99 @@
+"""The event log: append-only, without content, each row bound to all rows before it.
+
+``hash = SHA-256(prev_hash || canonical JSON of the row)``. Whoever holds one hash can tell whether anything before it
+was changed, taken out or put in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, text
+
+from agora.core.errors import DataError
+from agora.core.json_text import dumps
+from agora.store.ids import now_us
+from agora.store.tables import EVENTS
+
+GENESIS = bytes(32)
+_CHAIN_LOCK = 0x41474F52  # any constant: writers of one PostgreSQL database take turns on it
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. ``payload`` holds numbers, names and hashes, never what a person wrote."""
+
+    kind: str
+    subject_id: str | None = None
+    conversation_id: str | None = None
+    message_id: str | None = None
+    payload: Mapping[str, Any] | None = None
+
+
+def append(connection: Connection, event: Event, *, ts_us: int | None = None) -> int:
+    """Add an event inside the caller's transaction; its number is returned.
+
+    The caller holds the right to write (SQLite: ``BEGIN IMMEDIATE``); on PostgreSQL this takes a lock that ends with
+    the transaction, so that several processes make one chain.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+    last = connection.execute(select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1)).first()
+    seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
+    row = {
+        "seq": seq,
+        "ts_us": now_us() if ts_us is None else ts_us,
+        "kind": event.kind,
+        "subject_id": event.subject_id,
+        "conversation_id": event.conversation_id,
+        "message_id": event.message_id,
+        "payload": _canonical(dict(event.payload or {})),
+    }
+    connection.execute(insert(EVENTS).values(**row, prev_hash=prev, hash=_hash(prev, row)))
+    return int(seq)
+
+
+def _canonical(value: Mapping[str, Any]) -> str:
+    """JSON with sorted keys, so that equal values have equal bytes."""
+    import json
+
+    return json.dumps(json.loads(dumps(value)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _hash(prev: bytes, row: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(prev + _canonical(row).encode("utf-8")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """A log that verifies: how many events it has, and the hash that stands for all of them."""
+
+    events: int
+    head: str
+
+
+def verify(connection: Connection) -> ChainReport:
+    """Recompute every hash of the log.
+
+    Raises:
+        DataError: an event was changed, taken out or put in; the first number that does not fit is named.
+    """
+    prev, count = GENESIS, 0
+    for row in _rows(connection):
+        count += 1
+        if row["seq"] != count:
+            raise DataError(f"event {count} is missing from the log", where="events")
+        stored, told = bytes(row.pop("hash")), bytes(row.pop("prev_hash"))
+        if told != prev or stored != _hash(prev, row):
+            raise DataError(f"event {count} is not what was written", where="events")
+        prev = stored
+    return ChainReport(count, prev.hex())
+
+
+def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
+    found = connection.execution_options(yield_per=1000).execute(select(EVENTS).order_by(EVENTS.c.seq))
+    for row in found:
+        yield dict(row._mapping)
