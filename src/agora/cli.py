@@ -27,6 +27,7 @@ from agora.rooms.preferences.commands import app as preferences_app
 from agora.rooms.preferences.plan_commands import plan
 from agora.rooms.preferences.train_commands import app as train_app
 from agora.rooms.synthesize.commands import app as synthesize_app
+from agora.web.commands import serve
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command("loop")(loop)
 app.command("generate")(generate)
+app.command("serve")(serve)
 app.command("plan")(plan)
 app.add_typer(runs_app, name="runs")
 app.add_typer(engines_app, name="engines")

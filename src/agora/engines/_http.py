@@ -256,7 +256,7 @@ class HttpClient:
         reply = Reply(None, f"HTTP {status}: {message}", status, attempt)
         if status not in _RETRIED and status < 500:
             return reply, float("inf")
-        wait = _retry_after(response)
+        wait = retry_after_s(response)
         if wait is not None:
             self._resume_at = max(self._resume_at, time.monotonic() + wait)
         return reply, wait
@@ -289,7 +289,7 @@ def _reason(error: httpx.RequestError) -> str:
     return f"the connection broke: {str(error) or type(error).__name__}"
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def retry_after_s(response: httpx.Response) -> float | None:
     """Seconds the server asks to wait, from Retry-After (seconds or an HTTP date); None when it does not say."""
     value = response.headers.get("retry-after")
     if value is None:

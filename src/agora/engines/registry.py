@@ -159,6 +159,29 @@ def find_engine(uri: str) -> None:
         open_engine(uri).close()
 
 
+class Server(NamedTuple):
+    """Where an OpenAI-compatible server is, and the key for it with the environment variable it came from."""
+
+    base_url: str
+    key: str | None
+    key_env: str
+
+
+def server_of(uri: str) -> Server:
+    """The server of an ``openai:``, ``http:`` or ``https:`` URI; keys come from the environment.
+
+    Raises:
+        MissingError: a vendor's server without its key.
+    """
+    parsed = parse_uri(uri)
+    key_env = "OPENAI_API_KEY" if parsed.scheme == "openai" else "AGORA_API_KEY"
+    key = os.environ.get(key_env) or None
+    base_url = parsed.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL
+    if key is None and base_url == _OPENAI_URL:
+        raise MissingError(f"{key_env} is not set", where=uri, hint=f"export {key_env}=...")
+    return Server(base_url.rstrip("/"), key, key_env)
+
+
 def _open_server(
     parsed: EngineUri, uri: str, budget: Budget | None, concurrency: int, prices: Prices | None, retry: Retry | None
 ) -> Engine:
@@ -166,17 +189,13 @@ def _open_server(
 
     if budget is not None and budget.max_cost_usd is not None and prices is None:
         raise ConfigError("a budget in money needs the server's prices", where=uri, hint="give Prices, or max_tokens")
-    key_env = "OPENAI_API_KEY" if parsed.scheme == "openai" else "AGORA_API_KEY"
-    key = os.environ.get(key_env) or None
-    base_url = parsed.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL
-    if key is None and base_url == _OPENAI_URL:
-        raise MissingError(f"{key_env} is not set", where=uri, hint=f"export {key_env}=...")
+    server = server_of(uri)
     engine = OpenAIEngine(
-        base_url.rstrip("/"),
+        server.base_url,
         parsed.name,
         uri=uri,
-        key=key,
-        key_env=key_env,
+        key=server.key,
+        key_env=server.key_env,
         concurrency=concurrency,
         retry=retry,
         prices=prices,

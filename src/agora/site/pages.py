@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from agora.core.errors import ConfigError
+from agora.site.markdown import render_markdown
 from agora.site.security import Cookies, form_token
 from agora.site.settings import SiteSettings
 from agora.site.translations import Words, choose_locale
@@ -61,6 +62,7 @@ class Site:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        templates.filters["markdown"] = render_markdown
         object.__setattr__(self, "cookies", Cookies(self.store.keys, secure=self.settings.secure_cookies))
         object.__setattr__(self, "words", words)
         object.__setattr__(self, "_templates", templates)

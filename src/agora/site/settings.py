@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from agora.core.config import Config
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class SiteSettings(BaseModel):
+class SiteSettings(Config):
     """What the operator decides about the site as a whole.
 
     Args:
@@ -21,8 +23,6 @@ class SiteSettings(BaseModel):
         trusted_proxies: networks whose ``X-Forwarded-For`` is believed, counted from the right.
         max_body_kib: largest request body.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = "Agora"
     operator: str = "the operator of this service"

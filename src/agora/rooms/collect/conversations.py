@@ -51,6 +51,18 @@ def owned_conversation(connection: Connection, subject_id: str, conversation_id:
         raise ChatError("not_found", "there is no such conversation", 404)
 
 
+def conversation_of(connection: Connection, message_id: str) -> str:
+    """The conversation a message stands in.
+
+    Raises:
+        ChatError: ``not_found``.
+    """
+    found = connection.scalar(select(MESSAGES.c.conversation_id).where(MESSAGES.c.message_id == message_id))
+    if found is None:
+        raise ChatError("not_found", "there is no such message", 404)
+    return str(found)
+
+
 def add_user_message(connection: Connection, subject_id: str, new: NewMessage) -> tuple[str, bool]:
     """Store what a person wrote; the id, and whether it is new (False for a second sending of the same message).
 
@@ -86,6 +98,24 @@ def add_user_message(connection: Connection, subject_id: str, new: NewMessage) -
     _touch(connection, new.conversation_id)
     _log(connection, "message.user", subject_id, new.conversation_id, message_id, chars=len(repaired))
     return message_id, True
+
+
+def add_reconstructed(connection: Connection, conversation_id: str, parent_id: str | None, role: str, text: str) -> str:
+    """A message that a client tells of, but that never passed through this service."""
+    message_id = new_id()
+    connection.execute(
+        insert(MESSAGES).values(
+            message_id=message_id,
+            conversation_id=conversation_id,
+            parent_id=parent_id,
+            role=role,
+            **_content(text.encode("utf-8", "replace").decode("utf-8")),
+            created_us=now_us(),
+            status=Status.RECONSTRUCTED,
+        )
+    )
+    _log(connection, "message.reconstructed", None, conversation_id, message_id, role=role)
+    return message_id
 
 
 def start_reply(
@@ -265,7 +295,8 @@ def _check_parent(connection: Connection, conversation_id: str, parent_id: str |
     found = connection.execute(
         select(MESSAGES.c.role, MESSAGES.c.conversation_id, MESSAGES.c.status).where(MESSAGES.c.message_id == parent_id)
     ).first()
-    if found is None or found.conversation_id != conversation_id or found.role != role:
+    fitting = (role, "system") if role == "assistant" else (role,)  # a system message may stand before the first one
+    if found is None or found.conversation_id != conversation_id or found.role not in fitting:
         raise ChatError("bad_parent", "the message to answer is not in this conversation", 422)
     if found.status == Status.STREAMING:
         raise ChatError("reply_in_progress", "the reply before is still being written", 409)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from agora.core.config import Config
 from agora.site.settings import SiteSettings
 
 
-class ChatLimits(BaseModel):
+class ChatLimits(Config):
     """How much one person, one address and one conversation may ask for."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     messages_per_minute: int = Field(default=20, ge=1)
     messages_per_day: int = Field(default=200, ge=1)
@@ -21,7 +20,7 @@ class ChatLimits(BaseModel):
     receipt_tries_per_minute: int = Field(default=5, ge=1)
 
 
-class CollectSettings(BaseModel):
+class CollectSettings(Config):
     """Settings of the collection room.
 
     Args:
@@ -38,8 +37,6 @@ class CollectSettings(BaseModel):
         max_tokens: longest reply, in tokens.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     model: str = "microcosm:chat"
     system_prompt: str = ""
     provider: str = "the operator of this service"
@@ -54,10 +51,8 @@ class CollectSettings(BaseModel):
     limits: ChatLimits = ChatLimits()
 
 
-class ServeSettings(BaseModel):
+class ServeSettings(Config):
     """All that ``agora serve`` can be told, section by section."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: SiteSettings = SiteSettings()
     collect: CollectSettings = CollectSettings()

@@ -21,6 +21,7 @@ class Status(StrEnum):
     UPSTREAM_ERROR = "upstream_error"
     TIMEOUT = "timeout"
     INTERRUPTED = "interrupted"  # the server ended in the middle of it
+    RECONSTRUCTED = "reconstructed"  # told by a client as its history, never written here
 
 
 class ChatError(AgoraError):

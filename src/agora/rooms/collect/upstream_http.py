@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -12,13 +11,13 @@ from typing import Any
 import httpx
 
 from agora.core.json_text import loads
-from agora.engines.registry import parse_uri
+from agora.engines._http import retry_after_s
+from agora.engines.registry import parse_uri, server_of
 from agora.rooms.collect.stream_parser import EventStream, EventStreamError
 from agora.rooms.collect.types import Params
 from agora.rooms.collect.upstream import Piece, Turns, UpstreamError
 
 _TRANSIENT = {429, 502, 503, 504}
-_OPENAI_URL = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,9 @@ class HttpUpstream:
 
     @classmethod
     def of_uri(cls, uri: str, **options: Any) -> HttpUpstream:
-        """The upstream of ``http://HOST/v1#MODEL`` or ``openai:MODEL``; keys come from the environment, as in engines."""
-        parsed = parse_uri(uri)
-        if parsed.scheme == "openai":
-            base = os.environ.get("OPENAI_BASE_URL", _OPENAI_URL)
-            return cls(base, parsed.name, key=os.environ.get("OPENAI_API_KEY"), **options)
-        assert parsed.base_url is not None
-        return cls(parsed.base_url, parsed.name, key=os.environ.get("AGORA_API_KEY"), **options)
+        """The upstream of ``http://HOST/v1#MODEL`` or ``openai:MODEL``; keys come from the environment."""
+        server = server_of(uri)
+        return cls(server.base_url, parse_uri(uri).name, key=server.key, **options)
 
     @property
     def name(self) -> str:
@@ -100,11 +95,11 @@ class HttpUpstream:
                     begun = True
                     yield piece
                 return
-            except _Again as again:
+            except _PassingError as failed:
                 if begun or attempt == self._patience.num_retries:
-                    raise again.error from again.__cause__
+                    raise failed.error from failed.__cause__
                 wait = self._patience.backoff_s * 2**attempt * random.uniform(0.75, 1.25)
-                await asyncio.sleep(min(again.after_s or wait, self._patience.longest_wait_s))
+                await asyncio.sleep(min(failed.after_s or wait, self._patience.longest_wait_s))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -131,7 +126,7 @@ class HttpUpstream:
         except httpx.TimeoutException as err:
             raise UpstreamError("timeout", "the model took too long") from err
         except httpx.ConnectError as err:
-            raise _Again(UpstreamError("upstream_unreachable", "the model's server cannot be reached")) from err
+            raise _PassingError(UpstreamError("upstream_unreachable", "the model's server cannot be reached")) from err
         except httpx.HTTPError as err:
             raise UpstreamError("upstream_broken", f"the connection broke ({type(err).__name__})") from err
         except EventStreamError as err:
@@ -140,7 +135,7 @@ class HttpUpstream:
             yield piece
 
 
-class _Again(Exception):
+class _PassingError(Exception):
     """A failure in passing."""
 
     def __init__(self, error: UpstreamError, after_s: float | None = None) -> None:
@@ -154,8 +149,7 @@ async def _refusal(response: httpx.Response) -> Exception:
     status = response.status_code
     if status in _TRANSIENT:
         busy = UpstreamError("upstream_busy", f"the model's server is busy (HTTP {status})")
-        after = response.headers.get("retry-after", "")
-        return _Again(busy, float(after) if after.isdigit() else None)
+        return _PassingError(busy, retry_after_s(response))
     return UpstreamError("upstream_refused", f"the model's server refused (HTTP {status})", retryable=status >= 500)
 
 

@@ -1,0 +1,97 @@
+"""Erasing and taking home: what a person with a receipt can do, without an account.
+
+The rows go at once. Their bytes stay in SQLite's file and its write-ahead log until both are compacted, which
+:func:`scrub` does; it is run soon after, for many erasures together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, select, update
+
+from agora.rooms.collect.conversations import read_messages
+from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
+from agora.store import events
+from agora.store.tables import SUBJECTS
+
+
+def export_subject(connection: Connection, subject_id: str) -> dict[str, Any]:
+    """Everything that is kept of a subject, as it would be sent to them."""
+    row = connection.execute(select(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id)).one()
+    kept = {k: v for k, v in row._mapping.items() if k not in ("receipt_mac", "ip_pseudonym", "key_epoch")}
+    found = connection.execute(
+        select(CONVERSATIONS.c.conversation_id, CONVERSATIONS.c.created_us)
+        .where(CONVERSATIONS.c.subject_id == subject_id, CONVERSATIONS.c.state != "deleted")
+        .order_by(CONVERSATIONS.c.created_us)
+    ).all()
+    return {
+        "subject": kept,
+        "conversations": [
+            {
+                "id": c.conversation_id,
+                "created_us": c.created_us,
+                "messages": [message.as_json() for message in read_messages(connection, c.conversation_id)],
+            }
+            for c in found
+        ],
+    }
+
+
+def erase_conversations(connection: Connection, subject_id: str, only: str | None = None) -> int:
+    """Erase a subject's conversations, or one of them; how many went is returned.
+
+    What stays is an id, a time and hashes in the event log, so that the log still proves its past.
+    """
+    mine = select(CONVERSATIONS.c.conversation_id).where(
+        CONVERSATIONS.c.subject_id == subject_id, CONVERSATIONS.c.state != "deleted"
+    )
+    ids = [row.conversation_id for row in connection.execute(mine) if only in (None, row.conversation_id)]
+    events.append(
+        connection,
+        events.Event("delete.requested", subject_id=subject_id, conversation_id=only, payload={"count": len(ids)}),
+    )
+    _erase(connection, ids)
+    for conversation_id in ids:
+        done = events.Event("delete.done", subject_id=subject_id, conversation_id=conversation_id)
+        events.append(connection, done)
+    return len(ids)
+
+
+def erase_subject(connection: Connection, subject_id: str) -> int:
+    """Erase all of a subject's conversations and what is known of the person; the row itself stays as withdrawn."""
+    count = erase_conversations(connection, subject_id)
+    connection.execute(
+        update(SUBJECTS)
+        .where(SUBJECTS.c.subject_id == subject_id)
+        .values(consent_state="withdrawn", ip_pseudonym=None, header_json=None, country_iso=None, subdivision=None)
+    )
+    events.append(connection, events.Event("consent.withdrawn", subject_id=subject_id))
+    return count
+
+
+def _erase(connection: Connection, conversation_ids: Sequence[str]) -> None:
+    messages = select(MESSAGES.c.message_id).where(MESSAGES.c.conversation_id.in_(conversation_ids))
+    for table in (ANNOTATIONS, FEEDBACK):
+        connection.execute(delete(table).where(table.c.message_id.in_(messages)))
+    connection.execute(delete(MESSAGES).where(MESSAGES.c.conversation_id.in_(conversation_ids)))
+    connection.execute(
+        update(CONVERSATIONS)
+        .where(CONVERSATIONS.c.conversation_id.in_(conversation_ids))
+        .values(state="deleted", source_key=None, dup_cluster=None, automation_score=None)
+    )
+
+
+def scrub(engine: Engine) -> None:
+    """Make sure that no byte of erased rows is left in the database's files.
+
+    SQLite overwrites deleted rows with zeros (``secure_delete``), but the pages they stood in are also in the
+    write-ahead log until a checkpoint truncates it. PostgreSQL keeps dead rows until a vacuum.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        else:
+            for table in (MESSAGES, ANNOTATIONS, FEEDBACK, SUBJECTS):
+                connection.exec_driver_sql(f"VACUUM FULL {table.name}")

@@ -1,0 +1,180 @@
+"""Makes the app: the site, the rooms' routers, one answer for each kind of refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from agora import __version__
+from agora.rooms.collect import api as collect_api
+from agora.rooms.collect import facade as collect_facade
+from agora.rooms.collect import pages as collect_pages
+from agora.rooms.collect.chat import Chat
+from agora.rooms.collect.consent_texts import consent_texts
+from agora.rooms.collect.conversations import interrupt_unfinished
+from agora.rooms.collect.replies import Replies
+from agora.rooms.collect.settings import ServeSettings
+from agora.rooms.collect.types import ChatError
+from agora.rooms.collect.upstream import Upstream
+from agora.site.pages import LOCALE_COOKIE, NavLink, Site
+from agora.site.security import BodyLimit, SecureHeaders, same_origin
+from agora.store import Store
+from agora.store.consent import ConsentError, register_texts
+from agora.store.limits import forget_old
+
+PACKAGES = ("agora.site", "agora.rooms.collect")
+NAV = (NavLink("/chat", "collect.nav.chat"), NavLink("/receipt", "collect.nav.receipt"))
+_HOUSEKEEPING_S = 3600.0
+_CONSENT_STATUS = {"consent_version_stale": 409, "consent_step_order": 409}
+
+
+def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> FastAPI:
+    """The app over an open store and a model.
+
+    Args:
+        settings: of the site and the rooms.
+        store: closed by the caller.
+        upstream: closed with the app.
+
+    Raises:
+        AgoraError: a text or a translation is missing, or people agreed to other words under the same version.
+    """
+    texts = dict(consent_texts(settings.site, settings.collect))
+    store.write(lambda c: register_texts(c, texts.values()))
+    store.write(interrupt_unfinished)
+    replies = Replies(store, upstream, most_of_one=settings.collect.limits.streams)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(_keep_house(store))
+        yield
+        keeping.cancel()
+        await replies.close()
+
+    app = FastAPI(title="Agora", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app.state.site = Site(settings.site, store, PACKAGES, NAV)
+    app.state.chat = Chat(store, settings.collect, texts, replies)
+    for router in (collect_api.router, collect_facade.router, collect_pages.router):
+        app.include_router(router)
+    _add_own_routes(app, store, replies)
+    _add_refusals(app)
+    for package in reversed(PACKAGES):
+        folder = files(package) / "static"
+        app.mount(_static_path(package), StaticFiles(directory=str(folder)), name=package)
+    app.add_middleware(BodyLimit, max_bytes=settings.site.max_body_kib * 1024)
+    app.add_middleware(SecureHeaders)
+    return app
+
+
+def _static_path(package: str) -> str:
+    return "/static" if package == "agora.site" else f"/static/{package.rpartition('.')[2]}"
+
+
+async def _keep_house(store: Store) -> None:
+    """Turn the key epochs over and forget counters that are long over."""
+    while True:
+        store.keys.rotate()
+        await asyncio.wrap_future(store.submit(forget_old))
+        await asyncio.sleep(_HOUSEKEEPING_S)
+
+
+def _add_own_routes(app: FastAPI, store: Store, replies: Replies) -> None:
+    @app.get("/health")
+    async def health() -> Response:
+        """Whether the store can be written: 200, or 503."""
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(store.submit(forget_old)), 5)
+        except Exception:  # whatever the reason: whoever watches must see red
+            return JSONResponse({"status": "failing"}, 503)
+        return JSONResponse({"status": "ok", "version": __version__})
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        """Numbers for a monitoring system, in Prometheus' text format."""
+        return PlainTextResponse(
+            f"# TYPE agora_replies_live gauge\nagora_replies_live {replies.count}\n",
+            media_type="text/plain; version=0.0.4",
+        )
+
+    @app.post("/locale", include_in_schema=False)
+    async def set_locale(request: Request) -> Response:
+        """Remember the language a visitor chose."""
+        form = await request.form()
+        back, locale = str(form.get("back", "/")), str(form.get("locale", ""))
+        inside = back.startswith("/") and not back.startswith(("//", "/\\"))
+        response = RedirectResponse(back if inside else "/", 303)
+        site: Site = app.state.site
+        if locale in site.settings.locales and same_origin(request.headers):
+            response.set_cookie(
+                LOCALE_COOKIE, locale, max_age=31_536_000, samesite="lax", secure=site.settings.secure_cookies
+            )
+        return response
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(ChatError)
+    async def chat_error(request: Request, err: ChatError) -> Response:
+        return _refuse(request, err.status, err.code, err.what, retry_after_s=err.retry_after_s)
+
+    @app.exception_handler(ConsentError)
+    async def consent_error(request: Request, err: ConsentError) -> Response:
+        if _wants_page(request) and request.method == "GET":
+            return RedirectResponse("/consent", 303)
+        version = app.state.chat.settings.consent_version
+        return _refuse(request, _CONSENT_STATUS.get(err.code, 403), err.code, err.what, current_version=version)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, err: RequestValidationError) -> Response:
+        first = err.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return _refuse(request, 422, "invalid_request", f"{where}: {first['msg']}" if where else str(first["msg"]))
+
+    @app.exception_handler(OperationalError)
+    async def store_failed(request: Request, _: OperationalError) -> Response:
+        return _refuse(
+            request, 503, "store_unavailable", "the store cannot be reached; please try again", retry_after_s=5
+        )
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, err: HTTPException) -> Response:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(err.status_code, "refused")
+        return _refuse(request, err.status_code, code, str(err.detail))
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, _: Exception) -> Response:
+        return _refuse(request, 500, "internal", "something went wrong on our side")
+
+
+def _wants_page(request: Request) -> bool:
+    program = request.url.path.startswith(("/api/", "/v1/"))
+    return not program and "text/html" in request.headers.get("accept", "")
+
+
+def _refuse(
+    request: Request, status: int, code: str, what: str, *, retry_after_s: int | None = None, **more: Any
+) -> Response:
+    headers = {"retry-after": str(retry_after_s)} if retry_after_s else {}
+    if _wants_page(request):
+        site: Site = request.app.state.site
+        t = site.words[site.locale_of(request)]
+        known = f"refusals.{code}" in t.keys
+        heading = t("site.not_found.heading") if status == 404 else t("site.failed.heading")
+        text = t(f"refusals.{code}") if known else t("site.not_found.text" if status == 404 else "site.failed.text")
+        link = "/consent" if code.startswith("consent") else "/"
+        page = site.page(
+            request, "message.html.j2", status=status, heading=heading, text=text, link=link, link_text=t("site.home")
+        )
+        page.headers.update(headers)
+        return page
+    body = {"error": {"code": code, "message": what, **more}}
+    return JSONResponse(body, status, headers=headers)

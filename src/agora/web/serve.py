@@ -1,0 +1,105 @@
+"""Opening what the app needs, and running it until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from agora.core.errors import UsageError
+from agora.rooms.collect.settings import ServeSettings
+
+_GRACE_S = 10
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+def run_server(settings: ServeSettings, *, db: str, keys: Path | None, host: str, port: int) -> None:
+    """Serve until interrupted; replies that are being written get a moment to end.
+
+    Args:
+        settings: of the site and its rooms.
+        db: a file, or a PostgreSQL URL.
+        keys: file of secret keys; None for one beside the database.
+        host: address to listen on. Plain HTTP on another address than this machine's keeps secure cookies, so it needs
+            a proxy that speaks HTTPS.
+        port: 0 for any that is free.
+
+    Raises:
+        UsageError: the port is taken, or a PostgreSQL database comes without a file of keys.
+        AgoraError: database, keys, texts or model cannot be opened.
+    """
+    import uvicorn
+
+    from agora.rooms.collect.upstream import open_upstream
+    from agora.store import Store
+    from agora.web.app import create_app
+
+    if host in _LOCAL:  # a browser on this machine has no HTTPS to send a secure cookie over
+        site = settings.site.model_copy(update={"secure_cookies": False})
+        settings = settings.model_copy(update={"site": site})
+    listening = _listen(host, port)
+    store = Store.open(db, keys=keys or _keys_beside(db))
+    try:
+        app = create_app(settings, store, open_upstream(settings.collect.model))
+        address = f"http://{host}:{listening.getsockname()[1]}"
+        print(f"Agora serves {settings.collect.model} at {address} (stop with Ctrl-C)", flush=True)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # the app itself decides which proxies to believe
+            timeout_graceful_shutdown=_GRACE_S,
+            timeout_keep_alive=15,
+        )
+        _log_as_json()
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        store.close()
+
+
+def _keys_beside(db: str) -> Path:
+    if "://" in db and not db.startswith("sqlite:///"):
+        raise UsageError("a PostgreSQL database needs a file of keys", hint="add --keys FILE, or set AGORA_SECRET")
+    path = Path(db.removeprefix("sqlite:///"))
+    return path.with_name(path.name + ".keys.json")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as err:
+        listening.close()
+        raise UsageError(f"cannot listen on {host}:{port}: {err.strerror}", hint="choose another --port") from err
+    return listening
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line: when, how grave, where from. Messages of ours never hold what a person wrote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        row: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[0]:
+            row["error"] = record.exc_info[0].__name__
+        return json.dumps(row)
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    for name in ("uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.WARNING)
