@@ -33,8 +33,10 @@ def open_database(url: str) -> Engine:
     engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
     try:
         migrate(engine)
-    except OperationalError as err:
+    except BaseException as err:
         engine.dispose()
+        if not isinstance(err, OperationalError):
+            raise
         raise MissingError(
             f"the database cannot be opened: {_first_line(err)}",
             where=parsed.render_as_string(hide_password=True),

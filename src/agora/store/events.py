@@ -7,7 +7,8 @@ was changed, taken out or put in.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,18 +83,15 @@ def verify(connection: Connection) -> ChainReport:
         DataError: an event was changed, taken out or put in; the first number that does not fit is named.
     """
     prev, count = GENESIS, 0
-    for row in _rows(connection):
-        count += 1
-        if row["seq"] != count:
-            raise DataError(f"event {count} is missing from the log", where="events")
-        stored, told = bytes(row.pop("hash")), bytes(row.pop("prev_hash"))
-        if told != prev or stored != _hash(prev, row):
-            raise DataError(f"event {count} is not what was written", where="events")
-        prev = stored
-    return ChainReport(count, prev.hex())
-
-
-def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
     found = connection.execution_options(yield_per=1000).execute(select(EVENTS).order_by(EVENTS.c.seq))
-    for row in found:
-        yield dict(row._mapping)
+    with closing(found):
+        for mapped in found.mappings():
+            row = dict(mapped)
+            count += 1
+            if row["seq"] != count:
+                raise DataError(f"event {count} is missing from the log", where="events")
+            stored, told = bytes(row.pop("hash")), bytes(row.pop("prev_hash"))
+            if told != prev or stored != _hash(prev, row):
+                raise DataError(f"event {count} is not what was written", where="events")
+            prev = stored
+    return ChainReport(count, prev.hex())
