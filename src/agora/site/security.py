@@ -134,7 +134,7 @@ class Cookies:
             return None
         try:
             value = self._signer.loads(text, max_age=days * 86_400)
-        except BadSignature:
+        except (BadSignature, UnicodeError):
             return None
         return value if isinstance(value, str) else None
 

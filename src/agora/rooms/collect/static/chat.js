@@ -120,7 +120,6 @@
     const address = `/chat/${conversation}?leaf=${leaf}`;
     const page = await fetch(address);
     if (!page.ok) return;
-    history.replaceState(null, "", address);
     const fresh = new DOMParser().parseFromString(await page.text(), "text/html");
     root.dataset.conversation = conversation;
     list.replaceChildren(...fresh.getElementById("messages").children);
@@ -134,6 +133,7 @@
         say(words.copied);
       });
     }
+    history.replaceState(null, "", address);
     field.focus();
   };
 

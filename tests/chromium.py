@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-AXE = Path(__file__).resolve().parents[4] / ".venv" / "axe" / "package" / "axe.min.js"
+AXE = Path(__file__).resolve().parents[1] / ".venv" / "axe" / "package" / "axe.min.js"
 
 
 def needs_browser() -> list[pytest.MarkDecorator]:
@@ -37,30 +37,38 @@ def browser() -> Iterator[Any]:
 
 
 class Tab:
-    """One page; ``problems`` holds console messages, script errors and requests that left the file."""
+    """One page of a file or a server; ``problems`` holds console messages, script errors and requests to others."""
 
-    def __init__(self, chromium: Any, file: Path, fragment: str = "", **context: Any) -> None:
+    def __init__(self, chromium: Any, place: Path | str, fragment: str = "", **context: Any) -> None:
         self.problems: list[str] = []
+        self.address = place if isinstance(place, str) else place.as_uri()
         self.page = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **context}).new_page()
         self.page.on("console", lambda message: self.problems.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         self.page.on("request", lambda request: self._requested(request.url))
-        self.file = file
         self.open(fragment)
 
     def open(self, fragment: str = "") -> None:
         """Go to a view of the page and wait until it is there."""
-        self.page.goto(f"{self.file.as_uri()}{fragment}")
+        self.page.goto(f"{self.address}{fragment}")
         self.page.wait_for_load_state()
 
     def _requested(self, url: str) -> None:
-        if not url.startswith(("file:", "data:", "blob:")):
+        if not url.startswith(("file:", "data:", "blob:", self.address)):
             self.problems.append(f"request: {url}")
 
     def too_wide(self) -> int:
         """By how many pixels the page is wider than its window."""
         found: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         return found
+
+    def faults(self) -> list[str]:
+        """What axe-core finds wrong for people who do not see or use a mouse; skips with a reason without it."""
+        if not AXE.is_file():
+            pytest.skip(f"axe-core is not installed ({AXE}); make test-browser fetches it")
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = self.page.evaluate("axe.run({resultTypes: ['violations']})")
+        return [f"{v['id']}: {v['nodes'][0]['html'][:160]}" for v in found["violations"]]
 
     def close(self) -> None:
         """Close the page and its context."""
