@@ -10,6 +10,7 @@ import typer
 
 
 def pairs(
+    context: typer.Context,
     prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="Samples, prompts, conversations, or a run.")],
     model: Annotated[str, typer.Option(help="Who answers (engine URI).")],
     scorer: Annotated[str, typer.Option(help="reward:PATH, judge:ENGINE, microcosm:checker or length:.")],
@@ -31,6 +32,7 @@ def pairs(
     from agora.engines.types import Sampling
     from agora.rooms.preferences.scorers import open_scorer, parse_scorer
     from agora.rooms.synthesize.choose import ChoiceRules
+    from agora.rooms.synthesize.options import as_typed
     from agora.rooms.synthesize.pairs import PairSettings, pairs_into
 
     parse_scorer(scorer)  # a wrong name is told before anything is paid for
@@ -41,7 +43,14 @@ def pairs(
         test_share,
     )
     found = pairs_into(
-        out, prompts, model, lambda: open_scorer(scorer), scorer_name=scorer, settings=settings, limit=limit
+        out,
+        prompts,
+        model,
+        lambda: open_scorer(scorer),
+        scorer_name=scorer,
+        settings=settings,
+        limit=limit,
+        command=as_typed("agora synthesize pairs", context),
     )
     if as_json:
         typer.echo(json.dumps(found.as_json()))

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from agora.core.errors import ConfigError, UsageError
 from agora.core.records import Sample
 from agora.core.tables import read_records
+from agora.engines.types import Sampling
 from agora.rooms.synthesize import DrawSettings
 from agora.rooms.synthesize.commands import app
 from agora.rooms.synthesize.folder import FolderReport, answer_into
@@ -109,6 +110,8 @@ def test_commands_draw_and_answer(model: str, tmp_path: Path) -> None:
         "--no-answers",
     ]
     drawn = json.loads(run(*arguments, "--seed", "3", "--temperature", "0.9", "--top-p", "0.95", "--json").stdout)
+    assert "agora synthesize run" in (tmp_path / "drawn/report.html").read_text(encoding="utf-8")
+    assert f"--n {N}" in json.loads((tmp_path / "drawn/run.json").read_text())["command"]
     assert (drawn["n"], drawn["file"]) == (N, str(tmp_path / "drawn/instructions.jsonl"))
     assert sum(drawn["slices"]["t0.9-p0.95"].values()) == N
     answering = ["answer", str(tmp_path / "drawn"), "--model", model, "--out", str(tmp_path / "answered")]
@@ -118,6 +121,17 @@ def test_commands_draw_and_answer(model: str, tmp_path: Path) -> None:
     assert sum(s.answer_gen != {} for s in samples) == drawn["kept"]
     words = run(*answering, "--max-tokens", "8").stdout
     assert "written: " in words
+
+
+def test_prompts_of_any_file_can_be_answered(model: str, tmp_path: Path) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": f"Say {i}."}, {"role": "assistant", "content": "x"}]} for i in (1, 2)
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = answer_into(tmp_path / "out", tmp_path / "p.jsonl", model, sampling=Sampling(max_tokens=4))
+    samples = list(read_records(report.file, Sample))
+    assert [s.messages[0].content for s in samples] == ["Say 1.", "Say 2."]
+    assert all([m.role for m in s.messages] == ["user", "assistant"] for s in samples)
 
 
 def test_answers_do_not_go_into_the_folder_of_the_draw(model: str, tmp_path: Path) -> None:

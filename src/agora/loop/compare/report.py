@@ -75,21 +75,27 @@ def _scores(report: Report, results: Sequence[Outcome], config: CompareConfig) -
     )
     reference = results[0].name
     report.table(
-        ["data set", "what it is", "WB-Score", f"minus {reference}", "seeds ahead", "correct", "by seed"],
+        ["data set", "WB-Score", f"minus {reference}", "seeds ahead", "correct"],
         [
             [
                 one.name,
-                WHAT.get(one.name, "a file"),
                 one.score,
                 one.difference,
                 None if one.seeds_better is None else f"{one.seeds_better} of {len(config.seeds)}",
                 one.correct,
-                ", ".join(f"{value:.1f}" for value in one.by_seed),
             ]
             for one in results
         ],
         caption="WB-Score by training data (points)",
         formats={"correct": ".1%"},
+    )
+    report.table(
+        ["data set", "what it is", "each seed's score"],
+        [
+            [one.name, WHAT.get(one.name, "a file"), ", ".join(f"{value:.1f}" for value in one.by_seed)]
+            for one in results
+        ],
+        caption="The data sets",
     )
     rows = [
         {"data set": one.name, "seed": str(seed), "score": value}

@@ -60,6 +60,7 @@ def prefix(
 
 @app.command("run")
 def run(
+    context: typer.Context,
     out: Annotated[Path | None, typer.Option(help="Run folder, made or resumed.")] = None,
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Instructions to draw; scales a schedule.")] = None,
@@ -88,7 +89,7 @@ def run(
 ) -> None:
     """Draw instructions and answer them; the same command on the same folder resumes."""
     from agora.core.errors import UsageError
-    from agora.rooms.synthesize.options import run_config
+    from agora.rooms.synthesize.options import as_typed, run_config
     from agora.rooms.synthesize.run import synthesize as draw_and_answer
 
     settings = run_config(
@@ -111,7 +112,7 @@ def run(
         return
     if out is None:
         raise UsageError("a run needs a folder", where="--out", hint="--out runs/mine, or --dry-run to count only")
-    report = draw_and_answer(out, settings)
+    report = draw_and_answer(out, settings, command=as_typed("agora synthesize run", context))
     if json:
         _print_json(report.as_json())
         return
@@ -123,7 +124,9 @@ def run(
 
 @app.command("answer")
 def answer(
-    samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="File of samples, or the folder of a run.")],
+    samples: Annotated[
+        Path, typer.Argument(metavar="SAMPLES", help="Folder of a run, samples, prompts or a chat log.")
+    ],
     model: Model,
     out: Annotated[Path, typer.Option(help="Run folder, made or resumed.")],
     seed: Annotated[int, typer.Option(help="Seed, at a temperature above 0.")] = 0,
@@ -143,6 +146,7 @@ def answer(
 
 @app.command("turns")
 def turns(
+    context: typer.Context,
     conversations: Annotated[
         Path,
         typer.Argument(metavar="CONVERSATIONS", help="Samples, a chat log in any known format, or a run's folder."),
@@ -167,6 +171,7 @@ def turns(
 
     from agora.engines.types import Sampling
     from agora.rooms.synthesize.answer import GREEDY
+    from agora.rooms.synthesize.options import as_typed
     from agora.rooms.synthesize.turns import TurnSettings
     from agora.rooms.synthesize.turns_run import turns_into
 
@@ -184,6 +189,7 @@ def turns(
             system,
         ),
         limit=limit,
+        command=as_typed("agora synthesize turns", context),
     )
     if json:
         _print_json(report.as_json())
@@ -191,7 +197,7 @@ def turns(
     typer.echo(f"{report.extended} of {report.n} conversations extended, {report.complete} have {turns} turns")
     for reason, n in report.ended.items():
         typer.echo(f"  ended early {n}: {reason}")
-    typer.echo(f"written: {report.file}")
+    typer.echo(f"written: {report.file}; see it: {report.report}")
 
 
 def _print_plan(settings: SynthesizeConfig, gpus: str | None, json: bool) -> None:

@@ -15,9 +15,7 @@ from agora.core.runs import RunDir
 from agora.core.tables import read_records, write_jsonl
 from agora.engines.types import Engine, Sampling
 from agora.rooms.synthesize.answer import GREEDY, answer_samples
-
-INSTRUCTIONS = "instructions.jsonl"
-ANSWERED = "answered.jsonl"
+from agora.rooms.synthesize.threads import ANSWERED, INSTRUCTIONS, read_samples
 
 
 @dataclass
@@ -73,7 +71,8 @@ def answer_into(
 
     Args:
         out: run folder, made or resumed.
-        samples: file of samples, or the folder of a run.
+        samples: the folder of a run, a file of samples, or prompts or conversations in any known format, of which the
+            last user turn is answered.
         model: engine URI; may be another than the one that wrote the instructions.
         sampling: greedy unless told otherwise.
         keep_truncated: keep answers that were cut off by length.
@@ -115,7 +114,7 @@ def answer_stage(
     try:
         with run.stage("answer"), progress(None, "answer", "samples") as bar:
             answered = answer_samples(
-                read_records(source, Sample),
+                read_samples(source, run.file("rejects.jsonl")),
                 opened,
                 sampling,
                 journal=run.file("answers.jsonl"),
@@ -125,14 +124,6 @@ def answer_stage(
     finally:
         opened.close()
     return FolderReport(file, tally, run.seconds["answer"])
-
-
-def source_file(path: Path) -> Path:
-    """The file that a path stands for: of a run's folder its answered samples, or the drawn ones if none are."""
-    if not path.is_dir():
-        return path
-    answered = path / ANSWERED
-    return answered if answered.exists() else path / INSTRUCTIONS
 
 
 def advancing(samples: Iterable[Sample], bar: Any) -> Iterator[Sample]:

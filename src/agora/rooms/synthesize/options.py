@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,30 @@ def run_config(
     if schedule != config.schedule:
         changes["schedule"] = schedule
     return config.model_copy(update=changes)
+
+
+def as_typed(verb: str, context: Any) -> str:
+    """The command line of an invocation, with the options that were given, so that a page's command repeats its run.
+
+    Args:
+        verb: ``agora synthesize run``.
+        context: the command's context.
+    """
+    words = [verb]
+    for option in context.command.params:
+        if getattr(context.get_parameter_source(option.name), "name", "") != "COMMANDLINE" or option.name in (
+            "json",
+            "as_json",
+        ):
+            continue
+        value = context.params[option.name]
+        flag = max(option.opts, key=len)
+        if isinstance(value, bool):
+            words.append(flag if value else (option.secondary_opts or [flag])[0])
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            words += [flag, shlex.quote(str(one))] if flag.startswith("-") else [shlex.quote(str(one))]
+    return " ".join(words)
 
 
 _KEYS = {"max_tokens": "draw.max_tokens"}

@@ -100,6 +100,7 @@ def pairs_into(
     settings: PairSettings = PairSettings(),
     limit: int | None = None,
     engine: Engine | None = None,
+    command: str = "agora synthesize pairs",
 ) -> PairsReport:
     """Make preference pairs from the prompts of a file.
 
@@ -113,6 +114,7 @@ def pairs_into(
         settings: how many answers, and what makes a pair.
         limit: prompts to take at most.
         engine: an open engine in place of ``model``.
+        command: as a user would type it, for the record and the page.
 
     Raises:
         ConfigError: the folder holds another run.
@@ -122,7 +124,7 @@ def pairs_into(
 
     config = {"model": model, "scorer": scorer_name, "limit": limit, **asdict(settings)}
     with RunDir.open(
-        out, command="synthesize pairs", config=config, seed=settings.sampling.seed, inputs={"prompts": source}
+        out, command=command, config=config, seed=settings.sampling.seed, inputs={"prompts": source}
     ) as run:
         prompts = read_prompts(source, run.file("rejects.jsonl"), limit=limit)
         with Journal(run.file("candidates.jsonl"), AnswerDraw) as answers:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agora.core.records import PreferencePair
 from agora.core.report import Example, Report
 from agora.core.runs import RunDir
+from agora.core.stats import wilson
 from agora.core.tables import read_records
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ def write_pairs_report(run: RunDir, found: PairsReport) -> Path:
     made = found.n_pairs + found.n_test
     config = run.info["config"]
     report = Report("Preference pairs", f"{config['k']} answers a prompt by {config['model']}")
-    report.highlights({"prompts": found.n_prompts, "pairs": made, "chosen is longer": found.longer_chosen},
-                      formats={"chosen is longer": ".1%"})  # fmt: skip
+    longer = None
+    if found.longer_chosen is not None:  # equal lengths count half
+        longer = wilson(round(found.longer_chosen * made), made)
+    report.highlights({"prompts": found.n_prompts, "pairs": made, "chosen is longer": longer},
+                      formats={"chosen is longer": ".0%"})  # fmt: skip
     report.command(str(run.info["command"]))
     report.facts(
         {
@@ -36,10 +40,10 @@ def write_pairs_report(run: RunDir, found: PairsReport) -> Path:
         }
     )
     report.funnel([("prompts", found.n_prompts, {}), ("pairs", made, dict(found.reasons))])
-    if found.longer_chosen is not None and abs(found.longer_chosen - 0.5) > 0.1:
-        longer = "longer" if found.longer_chosen > 0.5 else "shorter"
+    if found.longer_chosen is not None and longer is not None and not longer.low <= 0.5 <= longer.high:
+        which = "longer" if found.longer_chosen > 0.5 else "shorter"
         report.text(
-            f"The chosen side is {longer} in {max(found.longer_chosen, 1 - found.longer_chosen):.0%} of the pairs, so "
+            f"The chosen side is {which} in {max(found.longer_chosen, 1 - found.longer_chosen):.0%} of the pairs, so "
             "a model may learn length in place of quality. --length-ratio 1.5 makes pairs of like length.",
             tone="warning",
         )

@@ -67,7 +67,7 @@ def _head(
     seconds = drawn.seconds + (answers.seconds if answers else 0.0)
     report.highlights({"drawn": drawn.tally.n, "kept": kept, "share kept": kept / max(1, drawn.tally.n)},
                       formats={"share kept": ".1%"})  # fmt: skip
-    report.command(f"agora synthesize run --model {config.model} --n {config.count} --seed {config.seed} --out DIR")
+    report.command(str(run.info["command"]))
     report.facts(
         {
             "model": config.model,

@@ -18,13 +18,14 @@ from agora.core.runs import RunDir
 from agora.core.tables import read_json, read_records, write_json, write_jsonl
 from agora.engines.types import Engine, Sampling
 from agora.rooms.synthesize.draw import draw_instructions
-from agora.rooms.synthesize.folder import INSTRUCTIONS, FolderReport, Tally, advancing, answer_stage
+from agora.rooms.synthesize.folder import FolderReport, Tally, advancing, answer_stage
 from agora.rooms.synthesize.licence import licence_of
 from agora.rooms.synthesize.online_filter import filtered, parse_conditions
 from agora.rooms.synthesize.prefix import derive_prefix
 from agora.rooms.synthesize.self_instruct import read_seeds, self_instruct
 from agora.rooms.synthesize.settings import SynthesizeConfig
 from agora.rooms.synthesize.sources import open_source, read_template
+from agora.rooms.synthesize.threads import INSTRUCTIONS
 from agora.rooms.synthesize.types import PrefixTemplate
 from agora.rooms.synthesize.wire import wire_prompt
 
@@ -46,12 +47,13 @@ class SynthesisReport:
         return {**self.instructions.as_json(), "answers": answers, "report": str(self.report)}
 
 
-def synthesize(out: Path, config: SynthesizeConfig) -> SynthesisReport:
+def synthesize(out: Path, config: SynthesizeConfig, *, command: str = "agora synthesize run") -> SynthesisReport:
     """Draw instructions by a schedule, answer what was kept, and write ``report.html``.
 
     Args:
         out: run folder, made or resumed.
         config: what to draw and how.
+        command: as a user would type it, for the record and the page.
 
     Raises:
         ConfigError: the folder holds another run, or the template cannot be used (before weights are loaded).
@@ -64,7 +66,7 @@ def synthesize(out: Path, config: SynthesizeConfig) -> SynthesisReport:
     licence = licence_of(config.model)
     with RunDir.open(
         out,
-        command="synthesize run",
+        command=command,
         config=_resolved(config, templates),
         seed=config.seed,
         inputs={"seeds": Path(config.self_instruct.seeds)} if config.self_instruct is not None else None,

@@ -12,9 +12,10 @@ from agora.core.records import Conversation, JsonMap, Message, PromptItem, Sampl
 from agora.core.schemas import from_row
 from agora.core.tables import Rejects, read_records, read_rows
 from agora.curate.rows import mark_of, open_source, read_record_rows
-from agora.rooms.synthesize.folder import source_file
 
 Record = Sample | Conversation
+INSTRUCTIONS = "instructions.jsonl"
+ANSWERED = "answered.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,40 @@ def read_threads(path: Path, rejects: Rejects, *, limit: int | None = None) -> I
     kept = (row.data for row in read_record_rows(source, rejects) if mark_of(row.data) is None)
     for row in islice(kept, limit):
         yield from_row(source.record_type, row)
+
+
+def source_file(path: Path) -> Path:
+    """The file that a path stands for: of a run's folder its answered samples, or the drawn ones if none are."""
+    if not path.is_dir():
+        return path
+    answered = path / ANSWERED
+    return answered if answered.exists() else path / INSTRUCTIONS
+
+
+def read_samples(path: Path, rejects: Path) -> Iterator[Sample]:
+    """The samples of a file as they are; of prompts and conversations, samples whose last turn is the user's.
+
+    Args:
+        path: a file.
+        rejects: file for rows that cannot be read.
+
+    Raises:
+        DataError: the file holds neither samples nor prompts.
+    """
+    if _first_row(path).get("schema") == Sample.SCHEMA:
+        yield from read_records(path, Sample)
+        return
+    for index, prompt in enumerate(read_prompts(path, rejects)):
+        yield Sample(
+            id=prompt.id,
+            run_id="file",
+            slice=path.stem,
+            index=index,
+            seed=0,
+            messages=prompt.messages,
+            raw_text=prompt.messages[-1].content,
+            finish_reason="stop_token",
+        )
 
 
 def main_path(record: Record) -> tuple[Message, ...]:

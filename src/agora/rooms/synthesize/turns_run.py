@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from agora.rooms.synthesize.sources import read_template
 from agora.rooms.synthesize.threads import Record, read_threads
 from agora.rooms.synthesize.turn_prefix import TurnPrefixes
 from agora.rooms.synthesize.turns import TurnSettings, extend_conversations
+from agora.rooms.synthesize.turns_report import write_turns_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,11 @@ class TurnsReport:
     user_turns: dict[int, int]
     ended: dict[str, int]
     seconds: float
+    report: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """One JSON object for ``--json``."""
-        return {**asdict(self), "file": str(self.file)}
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
 
 def turns_into(
@@ -47,6 +49,7 @@ def turns_into(
     settings: TurnSettings = TurnSettings(),  # noqa: B008 - a frozen value
     limit: int | None = None,
     engines: tuple[Engine, Engine] | None = None,
+    command: str = "agora synthesize turns",
 ) -> TurnsReport:
     """Extend the conversations of a file into ``out/conversations.jsonl``.
 
@@ -61,6 +64,7 @@ def turns_into(
         settings: turns and decoding.
         limit: conversations to take at most.
         engines: open engines (user, answers) in place of the names.
+        command: as a user would type it, for the record.
 
     Raises:
         ConfigError: the folder holds another run, or the template cannot be used.
@@ -72,7 +76,7 @@ def turns_into(
     config = {"model": model, "answer_model": answer_model, "limit": limit, "clock": prefixes.plain.clock,
               "prefix_ref": prefixes.plain.ref, **asdict(settings), "system": settings.system_text}  # fmt: skip
     with RunDir.open(
-        out, command="synthesize turns", config=config, seed=settings.user.seed, inputs={"conversations": source}
+        out, command=command, config=config, seed=settings.user.seed, inputs={"conversations": source}
     ) as run:
         with Rejects(run.file("rejects.jsonl")) as rejects:
             records = list(read_threads(source, rejects, limit=limit))
@@ -91,7 +95,8 @@ def turns_into(
                 if engines is None:
                     users.close()
                     answers.close()
-        return _report(run, file)
+        found = _report(run, file)
+        return replace(found, report=write_turns_report(run, found))
 
 
 def _first_clock(out: Path) -> str | None:
