@@ -172,3 +172,32 @@ def test_an_error_names_the_shard_and_the_step(folder: Path, cluster: str) -> No
 
 def test_a_cluster_that_does_not_answer_is_told(folder: Path) -> None:
     assert said(folder, f"ray://127.0.0.1:{free_port()}", "plain", tries=1).startswith("ray://127.0.0.1:")
+
+
+def test_curation_on_a_cluster_writes_the_bytes_of_a_local_run(folder: Path, cluster: str) -> None:
+    rows = [
+        {"prompt": f"How many {w} has the {n} of {'the moon' * (i % 3)}?"}
+        for i in range(9)
+        for w in "abc"
+        for n in "xy"
+    ]
+    write_jsonl(folder / "prompts.jsonl", rows)
+    write_jsonl(folder / "quiz.jsonl", [{"question": "How many legs has the spider of the moon?"}])
+    kept: dict[str, bytes] = {}
+    for on in ("local", cluster):
+        out = folder / f"{'local' if on == 'local' else 'ray'}.jsonl"
+        verbs = [
+            ["dedup", str(folder / "prompts.jsonl"), "--by", "exact,semantic", "--threshold", "semantic=0.2"],
+            ["decontaminate", str(folder / "prompts.jsonl"), "--against", str(folder / "quiz.jsonl")],
+        ]
+        for verb in verbs:
+            command = [sys.executable, "-m", "agora.cli", "curate", *verb, "--out", str(out), "--on", on]
+            command += ["--work", str(folder / f"work-{out.stem}"), "--workers", "2"]
+            ended = subprocess.run(command, env=ENV, cwd=folder, capture_output=True, text=True, timeout=200)
+            assert ended.returncode == 0, ended.stderr
+            key = verb[0]
+            data = out.read_bytes()
+            assert kept.setdefault(key, data) == data
+    made = [sorted((folder / f"work-{name}").rglob("*.parquet")) for name in ("local", "ray")]
+    assert [p.read_bytes() for p in made[0]] == [p.read_bytes() for p in made[1]]
+    assert made[0]
