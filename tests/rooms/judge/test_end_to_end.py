@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,3 +121,52 @@ def test_a_prompt_that_exceeds_the_judges_context_is_refused_with_the_reason(tmp
     (verdict,) = judge_scores(tasks, few, LlmJudge(tiny_engine(3, context=256)), tmp_path / "v.jsonl")
     assert (verdict.status, verdict.value) == ("refused", None)
     assert "context" in verdict.parsed["error"]
+
+
+@pytest.mark.slow
+def test_the_commands_from_two_tiny_models_to_a_report(tmp_path: Path) -> None:
+    """20 tasks, two tiny local models, the checker as the judge, both orders, two baselines; it costs nothing."""
+    from agora.core.tables import write_jsonl
+    from agora.rooms.judge import read_verdicts
+    from tests.tiny import make_tiny_model
+
+    write_jsonl(tmp_path / "tasks.jsonl", task_set().tasks)
+    write_jsonl(tmp_path / "answers" / "made.jsonl", good_and_flawed())
+    given = ["--tasks", str(tmp_path / "tasks.jsonl")]
+    for seed in (0, 1):
+        model = f"hf:{make_tiny_model(tmp_path / f'tiny-{seed}', seed=seed)}"
+        options = ["--model", model, "--name", f"tiny-{seed}", "--max-tokens", "12"]
+        judge_command("answer", *given, *options, "--out", str(tmp_path / "answers" / f"tiny-{seed}"))
+    judge_command(
+        "answer", *given, "--import", str(tmp_path / "answers" / "made.jsonl"), "--out", str(tmp_path / "answers" / "m")
+    )
+    asked = [*given, "--answers", str(tmp_path / "answers"), "--judge", "microcosm:checker"]
+    scores = judge_command("score", *asked, "--out", str(tmp_path / "board" / "scores"))["judges"][0]
+    baselines = ["--baselines", "flawed", "--baselines", "tiny-0", "--order", "both"]
+    pairs = judge_command("pairwise", *asked, *baselines, "--out", str(tmp_path / "board" / "pairs"))["judges"][0]
+    assert {m["model"]: m["coverage"] for m in scores["models"]} == dict.fromkeys(
+        ("good", "flawed", "tiny-0", "tiny-1"), 1.0
+    )
+    rewards = {m["model"]: m for m in pairs["models"]}
+    assert rewards["good"]["value"] > 80 and rewards["good"]["ci"][0] > 0
+    assert set(rewards["good"]["rewards"]) == {"flawed", "tiny-0"} and rewards["flawed"]["rewards"]["flawed"] == 0.0
+    assert (pairs["order_bias"]["difference"][0], pairs["order_bias"]["conflicts"]) == (0.0, 0)
+    assert not scores["usage"] and not pairs["usage"]
+    board = judge_command("leaderboard", str(tmp_path / "board"), *given, "--margin", "500")
+    best = board["models"][0]
+    assert (best["name"], best["wb_score"]) == ("good", 100.0)
+    (file,) = (tmp_path / "board" / "pairs" / "verdicts").iterdir()
+    sweep = k_sweep([v for v in read_verdicts(file) if v.model == "good"], [None, 0, 500])
+    assert [row.margin for row in sweep] == [None, 0, 500]
+
+
+def judge_command(*words: str) -> dict[str, Any]:
+    """The object that ``agora judge ... --json`` prints."""
+    from typer.testing import CliRunner
+
+    from agora.rooms.judge.commands import app
+
+    result = CliRunner().invoke(app, [*words, "--json"])
+    assert result.exit_code == 0, (result.stdout, result.exception)
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
