@@ -378,3 +378,11 @@ def test_a_report_that_cannot_be_written_leaves_no_half_file(tmp_path: Path) -> 
 def test_text_that_is_not_valid_unicode_is_still_written(tmp_path: Path) -> None:
     path = Report("r").text("broken \ud800 text").write(tmp_path / "r.html")
     assert "broken ? text" in path.read_text()
+
+
+def test_a_report_links_only_to_files_beside_it() -> None:
+    html = Report("R").section("S").link("All tasks <b>", "leaderboard.html").html()
+    assert '<p class="link"><a href="leaderboard.html" dir="auto">All tasks &lt;b&gt;</a></p>' in html
+    for target in ("https://example.org", "javascript:alert(1)", "/etc/passwd", "a b.html", "//host/x"):
+        with pytest.raises(DataError, match="links to files beside it"):
+            Report("R").link("x", target)

@@ -39,6 +39,8 @@ def test_one_command_ends_with_five_judged_models_and_a_report(unbroken: tuple[P
         assert -80 <= low <= model["wb_score"] <= high <= 100
         assert model["coverage"] == 1.0
     page = Path(result["report"]).read_text()
+    assert 'href="leaderboard.html"' in page
+    assert "Leaderboard of the loop" in (Path(result["report"]).parent / "leaderboard.html").read_text()
     assert page.startswith(("<!doctype html>", "<!DOCTYPE html>"))
     assert all(text in page for text in ("WB-Score", "WB-Reward", "Preference pairs", "agora loop"))
     assert read_json(out / "run.json")["status"] == "done"

@@ -79,6 +79,20 @@ class Report:
         """A command line to copy."""
         return self._add("command", text=text.strip())
 
+    def link(self, text: str, target: str) -> Self:
+        """A link to a file beside the report.
+
+        Args:
+            text: what it leads to.
+            target: the file's relative name, such as ``leaderboard.html``.
+
+        Raises:
+            DataError: the target is no plain relative name.
+        """
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", target):
+            raise DataError(f"a report links to files beside it, not to {target!r}", hint="give a relative file name")
+        return self._add("link", text=text, target=target)
+
     def table(
         self,
         columns: Sequence[str],

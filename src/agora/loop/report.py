@@ -12,6 +12,7 @@ from agora.core.runs import RunDir
 from agora.core.tables import read_json
 from agora.curate.funnel import Funnel
 from agora.loop.judging import Judged, ModelResult
+from agora.loop.report_leaderboard import write_leaderboard
 from agora.loop.report_training import write_training
 from agora.loop.settings import CHECKER, LoopConfig
 from agora.loop.stored import read_stored
@@ -53,6 +54,7 @@ def write_report(
         }
     )
     _scores(report, judged, benchmark)
+    write_leaderboard(report, run, config, judged, benchmark)
     _rewards(report, config, judged)
     _data(report, samples, funnel)
     write_training(report, run)

@@ -284,7 +284,8 @@ def _title(task: Task | None) -> str | None:
 def _default_title(tasks: Mapping[str, Task], tables: Sequence[TableData]) -> str:
     names = {task.benchmark for task in tasks.values()}
     if len(names) == 1:
-        return f"{names.pop()} leaderboard"
+        name = names.pop()
+        return f"{name[:1].upper()}{name[1:]} leaderboard"
     if tables and all(table.board.version.startswith("v2.") for table in tables):
         return "WildBench leaderboard"
     return "Leaderboard"

@@ -47,12 +47,27 @@ function words(text, limit = FOLD) {
 const STATUS = { unparsed: "the reply could not be read", refused: "the judge refused", missing: "no verdict" };
 const SKIPPED = { empty: "empty answer: no judge was asked", both_empty: "both answers are empty: no judge was asked", baseline_empty: "the baseline's answer is empty: no judge was asked", identical: "both answers are the same: no judge was asked" };
 
-function reasons(verdict) {
-  const said = Object.entries(verdict.said ?? {}).map(([name, value]) => [name.replaceAll("_", " "), typeof value === "string" ? value : JSON.stringify(value, null, 1)]);
+/** A judge's value in words: yes and no, lists on lines, what is nested as JSON. */
+function inWords(value) {
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value) && value.every((one) => typeof one !== "object")) return value.map(inWords).join(", ");
+  return typeof value === "object" ? JSON.stringify(value, null, 1) : String(value);
+}
+
+/** Answers to a checklist's questions beside the questions: true and false, or {item, met}. */
+function metQuestions(value, checklist) {
+  if (!Array.isArray(value) || !checklist?.length || value.length !== checklist.length) return null;
+  const met = value.map((one, i) => (typeof one === "boolean" ? [i + 1, inWords(one)] : [one?.item, one?.met]));
+  if (!met.every(([item, said]) => checklist[item - 1] !== undefined && typeof said === "string")) return null;
+  return h("ul", { class: "met" }, met.map(([item, said]) => h("li", { dir: "auto" }, h("span", { class: `badge ${said === "yes" ? "good" : said === "no" ? "bad" : ""}`, text: said }), " ", checklist[item - 1])));
+}
+
+function reasons(verdict, checklist) {
+  const said = Object.entries(verdict.said ?? {}).map(([name, value]) => [name.replaceAll("_", " "), metQuestions(value, checklist) ?? words(inWords(value), 1200)]);
   return [
     verdict.skipped ? h("p", { class: "note", text: SKIPPED[verdict.skipped] ?? verdict.skipped }) : null,
     verdict.other !== undefined ? h("p", { class: "note", text: `The judge saw a text of ${verdict.other.toLocaleString("en-US")} characters, not this one.` }) : null,
-    said.length ? h("dl", { class: "said-list" }, said.flatMap(([name, text]) => [h("dt", { text: name }), h("dd", {}, words(text, 1200))])) : null,
+    said.length ? h("dl", { class: "said-list" }, said.flatMap(([name, shown]) => [h("dt", { text: name }), h("dd", {}, shown)])) : null,
     verdict.raw ? h("details", {}, h("summary", { text: "The judge's reply as it came" }), words(verdict.raw, 1200)) : null,
   ];
 }
@@ -67,7 +82,7 @@ function scoreBlocks(task, model, texts) {
     const row = rowsByModel[t].get(model);
     const verdict = (texts.verdicts ?? []).find((v) => v.t === t && v.m === model && v.b === undefined && v.k === undefined);
     if (!row || (row.scores[task] === null && !row.missing[task] && !verdict)) return [];
-    return [h("div", { class: "verdict" }, h("p", { class: "by" }, h("span", { text: table.judge }), scoreBadge(row.scores[task], row.missing[task])), verdict ? reasons(verdict) : null)];
+    return [h("div", { class: "verdict" }, h("p", { class: "by" }, h("span", { text: table.judge }), scoreBadge(row.scores[task], row.missing[task])), verdict ? reasons(verdict, texts.checklist) : null)];
   });
 }
 
@@ -77,7 +92,7 @@ function checklistBlocks(model, texts) {
     h("details", { class: "verdict" },
       h("summary", {}, h("span", { text: `checklist by ${data.tables[v.t].judge}` }), " ",
         h("span", { class: "badge", text: v.value === null ? STATUS[v.status] ?? "not judged" : `${figure(100 * v.value, 0)} % met` })),
-      reasons(v)));
+      reasons(v, texts.checklist)));
 }
 
 function pairBlocks(task, model, texts) {
@@ -92,7 +107,7 @@ function pairBlocks(task, model, texts) {
         h("summary", {}, h("span", { text: `against ${baseline}` }), " ", h("span", { class: `badge ${tone}`, text: OUTCOMES[after] }),
           after !== before ? h("span", { class: "was", text: ` ${OUTCOMES[before]} without K = ${state.margin}` }) : null),
         h("p", { class: "note", text: `${table.judge}; shown ${second ? "second" : "first"}${pairs.gap[i] === null ? "" : `; ${Math.abs(pairs.gap[i]).toLocaleString("en-US")} characters ${pairs.gap[i] < 0 ? "shorter" : "longer"} than the baseline's`}` }),
-        verdict ? reasons(verdict) : null);
+        verdict ? reasons(verdict, texts.checklist) : null);
     });
     const failed = found.filter((v) => v.status).map((v) => h("div", { class: "verdict" },
       h("p", { class: "by" }, h("span", { text: `${table.judge}, against ${v.b}` }), h("span", { class: "badge missing", text: STATUS[v.status] ?? v.status })), reasons(v)));
