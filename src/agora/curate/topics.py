@@ -51,8 +51,12 @@ def find_topics(texts: Sequence[str], vectors: np.ndarray, *, most: int = _MAX_T
 def _names(texts: Sequence[str], of: np.ndarray) -> list[str]:
     """Words that many texts of a topic hold and few others: share inside times log of the ratio of the shares."""
     import numpy as np
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    held = [sorted({w for w in words(text) if len(w) > 2 and not w.isdigit()}) for text in texts]
+    held = [
+        sorted({w for w in words(text) if len(w) > 2 and not w.isdigit() and w not in ENGLISH_STOP_WORDS})
+        for text in texts
+    ]
     number: dict[str, int] = {}
     places = [
         (int(topic), number.setdefault(w, len(number))) for topic, some in zip(of, held, strict=True) for w in some

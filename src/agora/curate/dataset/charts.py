@@ -86,12 +86,12 @@ def _color(series: Mapping[str, Any]) -> Any:
 
 
 def topic_map(points: Sequence[Mapping[str, Any]], color: str) -> Any:
-    """A map of instructions: ``x``, ``y``, a label, the data set, and the text to read on hovering."""
+    """A map of instructions: places, a label, the data set, the text to read on hovering; regions by their words."""
     import altair as alt
 
     several = len({p["data set"] for p in points}) > 1
     chart = alt.Chart(alt.InlineData(values=list(points))).mark_point(filled=True, opacity=0.55, size=22)
-    return chart.encode(
+    chart = chart.encode(
         x=alt.X("x:Q", axis=None),
         y=alt.Y("y:Q", axis=None),
         color=alt.Color(
@@ -100,5 +100,22 @@ def topic_map(points: Sequence[Mapping[str, Any]], color: str) -> Any:
             legend=alt.Legend(orient="bottom", title=None, columns=3, labelLimit=160),
         ),
         shape=alt.Shape("data set:N", legend=alt.Legend(orient="top", title=None)) if several else alt.Undefined,
-        tooltip=["text:N", f"{color}:N", "data set:N"],
-    ).properties(height=420)
+        tooltip=["text:N", "topic:N", *([f"{color}:N"] if color != "topic" else []), "data set:N"],
+    )
+    names = alt.Chart(alt.InlineData(values=_topic_places(points))).encode(x="x:Q", y="y:Q", text="topic:N")
+    halo = names.mark_text(fontSize=12, fontWeight="bold", stroke="white", strokeWidth=4, strokeJoin="round")
+    return (chart + halo + names.mark_text(fontSize=12, fontWeight="bold", color="#222")).properties(height=480)
+
+
+def _topic_places(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The middle of each topic, by medians: a few points far away must not move a name."""
+    from statistics import median
+
+    by_topic: dict[str, list[Mapping[str, Any]]] = {}
+    for point in points:
+        by_topic.setdefault(point["topic"], []).append(point)
+    return [
+        {"topic": name, "x": median(p["x"] for p in some), "y": median(p["y"] for p in some)}
+        for name, some in by_topic.items()
+        if len(by_topic) > 1
+    ]

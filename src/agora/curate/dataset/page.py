@@ -275,10 +275,10 @@ def _map(report: Report, sets: list[Dataset], covered: Coverage | None, points: 
         return
     report.section("Topics")
     if points:
-        color = "category" if len({p["category"] for p in points}) > 1 else "data set"
+        color = next((c for c in ("category", "data set") if len({p[c] for p in points}) > 1), "topic")
         report.chart(
             charts.topic_map(points, color),
-            caption=f"Map of {len(points):,} instructions: alike ones lie close together",
+            caption=f"Map of {len(points):,} instructions: alike ones lie close together; words that only a region has",
             alt=f"A map of {len(points):,} instructions colored by {color}; hover a point to read it.",
         )
     if covered is not None and len(sets) > 1:

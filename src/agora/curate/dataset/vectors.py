@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agora.core.records import JsonMap
 from agora.curate.expressions.fields import FIELDS
 from agora.curate.rows import instruction_of
+from agora.curate.topics import find_topics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _TEXT_CHARS = 160
 _PERPLEXITY = 30.0
+_MOST_TOPICS = 12
 _LEAST_POINTS = 10
 
 
@@ -49,14 +51,19 @@ def map_points(sets: Sequence[Dataset], vectors: Sequence[np.ndarray], seed: int
     perplexity = min(_PERPLEXITY, (len(together) - 1) / 3)
     places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(together)
     rows = [(data.name, row) for data in sets for row in data.sample]
-    return [_point(name, row, place) for (name, row), place in zip(rows, places.tolist(), strict=True)]
+    topics = find_topics([instruction_of(row) for _, row in rows], together, most=_MOST_TOPICS, seed=seed)
+    return [
+        _point(name, row, place, topics.names[topic])
+        for (name, row), place, topic in zip(rows, places.tolist(), topics.of, strict=True)
+    ]
 
 
-def _point(name: str, row: JsonMap, place: list[float]) -> Mapping[str, Any]:
+def _point(name: str, row: JsonMap, place: list[float], topic: str) -> Mapping[str, Any]:
     return {
         "x": round(place[0], 2),
         "y": round(place[1], 2),
         "data set": name,
         "category": FIELDS["category"].get(row) or "not labeled",
+        "topic": topic,
         "text": instruction_of(row)[:_TEXT_CHARS],
     }
