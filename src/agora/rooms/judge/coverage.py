@@ -19,7 +19,7 @@ from agora.core.progress import progress
 from agora.core.records import Answer, Task, Verdict
 from agora.core.stats import Interval, wilson
 from agora.microcosm.tasks import exercise_task, held_out_exercises
-from agora.microcosm.world import FLAWS, World
+from agora.microcosm.world import World
 from agora.rooms.judge.dials import DialJudge, Dials
 from agora.rooms.judge.judges import RuleJudge
 from agora.rooms.judge.metrics import paired_difference
@@ -27,6 +27,8 @@ from agora.rooms.judge.reward import reward_report
 from agora.rooms.judge.types import Order, OrderPolicy, PairItem, ScoreItem
 
 _FIRST, _SECOND = "better", "worse"
+# Weak models ramble: their defects lengthen answers, so that a judge that goes by length errs in one direction.
+_WORDY = ("verbose", "repeated")
 _NO_ERROR = Dials()
 
 
@@ -94,7 +96,7 @@ def coverage_study(
         num_studies: judgings.
         num_tasks: tasks of each, drawn from the pool with replacement.
         pool_size: held-out exercises; their mean is the truth.
-        skill: shares of right answers of the candidate and the baseline; their other answers carry a defect.
+        skill: shares of right answers of the candidate and the baseline; their other answers ramble.
         seed: of the pool, the draws and the judge.
         n_boot: bootstrap resamples.
     """
@@ -136,7 +138,7 @@ def _pool(world: World, size: int, skill: tuple[float, float], seed: int) -> lis
         def output(share: float, exercise: Any = exercise) -> str:
             if rng.random() < share:
                 return world.answer(exercise, rng)
-            return world.flawed_answer(exercise, rng, rng.choice(FLAWS[:-1]))
+            return world.flawed_answer(exercise, rng, rng.choice(_WORDY))
 
         task = exercise_task(exercise)
         better, worse = (
