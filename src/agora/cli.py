@@ -22,6 +22,7 @@ from agora.loop.commands import loop
 from agora.loop.compare.commands import compare
 from agora.loop.pair_commands import pairs
 from agora.microcosm.commands import app as microcosm_app
+from agora.rooms.collect.commands import app as collect_app
 from agora.rooms.judge.commands import app as judge_app
 from agora.rooms.preferences.commands import app as preferences_app
 from agora.rooms.preferences.plan_commands import plan
@@ -50,6 +51,7 @@ app.add_typer(microcosm_app, name="microcosm")
 synthesize_app.command("pairs")(pairs)
 synthesize_app.command("compare")(compare)
 app.add_typer(synthesize_app, name="synthesize")
+app.add_typer(collect_app, name="collect")
 app.add_typer(judge_app, name="judge")
 app.add_typer(train_app, name="train")
 app.add_typer(preferences_app, name="preferences")

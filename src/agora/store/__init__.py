@@ -6,6 +6,7 @@ log (:mod:`agora.store.events`), limits, receipts and pseudonyms.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["Store"]
+__all__ = ["Store", "keys_beside"]
+
+
+def keys_beside(url: str) -> Path:
+    """The file of keys beside a database file; the environment's ``AGORA_SECRET`` makes it needless.
+
+    Raises:
+        UsageError: a server's database has no place beside it.
+    """
+    from agora.core.errors import UsageError
+
+    if "://" in url and not url.startswith("sqlite:///") and "AGORA_SECRET" not in os.environ:
+        raise UsageError("a PostgreSQL database needs a file of keys", hint="add --keys FILE, or set AGORA_SECRET")
+    path = Path(url.removeprefix("sqlite:///"))
+    return path.with_name(path.name + ".keys.json")
 
 
 @dataclass(frozen=True, slots=True)

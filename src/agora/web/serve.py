@@ -35,14 +35,14 @@ def run_server(settings: ServeSettings, *, db: str, keys: Path | None, host: str
     import uvicorn
 
     from agora.rooms.collect.upstream import open_upstream
-    from agora.store import Store
+    from agora.store import Store, keys_beside
     from agora.web.app import create_app
 
     if host in _LOCAL:  # a browser on this machine has no HTTPS to send a secure cookie over
         site = settings.site.model_copy(update={"secure_cookies": False})
         settings = settings.model_copy(update={"site": site})
     listening = _listen(host, port)
-    store = Store.open(db, keys=keys or _keys_beside(db))
+    store = Store.open(db, keys=keys or keys_beside(db))
     try:
         app = create_app(settings, store, open_upstream(settings.collect.model))
         address = f"http://{host}:{listening.getsockname()[1]}"
@@ -60,13 +60,6 @@ def run_server(settings: ServeSettings, *, db: str, keys: Path | None, host: str
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         store.close()
-
-
-def _keys_beside(db: str) -> Path:
-    if "://" in db and not db.startswith("sqlite:///"):
-        raise UsageError("a PostgreSQL database needs a file of keys", hint="add --keys FILE, or set AGORA_SECRET")
-    path = Path(db.removeprefix("sqlite:///"))
-    return path.with_name(path.name + ".keys.json")
 
 
 def _listen(host: str, port: int) -> socket.socket:

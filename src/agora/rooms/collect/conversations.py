@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import zstandard
 from sqlalchemy import Connection, func, insert, select, update
@@ -103,17 +104,16 @@ def add_user_message(connection: Connection, subject_id: str, new: NewMessage) -
 def add_reconstructed(connection: Connection, conversation_id: str, parent_id: str | None, role: str, text: str) -> str:
     """A message that a client tells of, but that never passed through this service."""
     message_id = new_id()
-    connection.execute(
-        insert(MESSAGES).values(
-            message_id=message_id,
-            conversation_id=conversation_id,
-            parent_id=parent_id,
-            role=role,
-            **_content(text.encode("utf-8", "replace").decode("utf-8")),
-            created_us=now_us(),
-            status=Status.RECONSTRUCTED,
-        )
+    row = message_row(
+        message_id=message_id,
+        conversation_id=conversation_id,
+        parent_id=parent_id,
+        role=role,
+        text=text,
+        at_us=now_us(),
+        status=Status.RECONSTRUCTED,
     )
+    connection.execute(insert(MESSAGES).values(**row))
     _log(connection, "message.reconstructed", None, conversation_id, message_id, role=role)
     return message_id
 
@@ -300,6 +300,31 @@ def _check_parent(connection: Connection, conversation_id: str, parent_id: str |
         raise ChatError("bad_parent", "the message to answer is not in this conversation", 422)
     if found.status == Status.STREAMING:
         raise ChatError("reply_in_progress", "the reply before is still being written", 409)
+
+
+def message_row(
+    *,
+    message_id: str,
+    conversation_id: str,
+    parent_id: str | None,
+    role: str,
+    text: str,
+    at_us: int,
+    status: Status = Status.COMPLETE,
+    model: str | None = None,
+) -> dict[str, Any]:
+    """The columns of a message that was finished elsewhere; text that UTF-8 cannot hold is repaired."""
+    return {
+        "message_id": message_id,
+        "conversation_id": conversation_id,
+        "parent_id": parent_id,
+        "role": role,
+        **_content(text.encode("utf-8", "replace").decode("utf-8")),
+        "created_us": at_us,
+        "completed_us": at_us,
+        "status": status,
+        "model": model,
+    }
 
 
 def _content(text: str) -> dict[str, bytes]:
