@@ -27,7 +27,7 @@ def write(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The rows of JSON Lines."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
 
 
 def ids(path: Path) -> list[str]:

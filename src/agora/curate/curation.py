@@ -70,14 +70,20 @@ class Curation:
     :meth:`write`. The report is complete once the context of :func:`curate` is left.
     """
 
-    def __init__(self, source: Source, out: Path, verb: str, steps: Sequence[str], rejects: Rejects) -> None:
-        self.source, self.out = source, out
+    def __init__(self, sources: Sequence[Source], out: Path, verb: str, steps: Sequence[str], rejects: Rejects) -> None:
+        self.sources, self.out = tuple(sources), out
+        self.n_by_source = [0] * len(self.sources)
         self.facts: JsonMap = {}
         self._verb, self._steps = verb, list(steps)
         self._rejects, self._unreadable = rejects, _Unreadable(rejects)
         self._lost: dict[str, Counter[str]] = {}
         self._n_read = self._n_written = 0
         self._report: CurateReport | None = None
+
+    @property
+    def source(self) -> Source:
+        """The file worked on; the first of several."""
+        return self.sources[0]
 
     def rows(self, *, limit: int | None = None) -> Iterator[JsonMap]:
         """The rows to work on: readable, and not marked by an earlier pass. To be gone through once."""
@@ -86,19 +92,22 @@ class Curation:
 
     def numbered(self, *, limit: int | None = None) -> Iterator[Row]:
         """The rows of :meth:`rows` with their lines, instead of them."""
-        for line, row in read_record_rows(self.source, self._unreadable, limit=limit):
-            self._n_read += 1
-            reason = mark_of(row)
-            if reason is None:
-                yield Row(line, row)
-            else:
-                self.drop(row, KEPT_BEFORE, reason, where=f"{self.source.path}:{line}")
+        for number, source in enumerate(self.sources):
+            for line, row in read_record_rows(source, self._unreadable, limit=limit):
+                self._n_read += 1
+                self.n_by_source[number] += 1
+                reason = mark_of(row)
+                if reason is None:
+                    yield Row(line, row)
+                else:
+                    self.drop(row, KEPT_BEFORE, reason, where=f"{source.path}:{line}")
 
     def again(self) -> Iterator[JsonMap]:
         """The rows of :meth:`rows` once more, for a second pass; nothing is counted twice."""
-        for _, row in read_record_rows(self.source, Rejects()):
-            if mark_of(row) is None:
-                yield row
+        for source in self.sources:
+            for _, row in read_record_rows(source, Rejects()):
+                if mark_of(row) is None:
+                    yield row
 
     def drop(
         self, row: JsonMap, step: str, reason: str, *, where: str | None = None, detail: str | None = None
@@ -151,7 +160,8 @@ class Curation:
         if lost or own.n_out != self._n_written:
             raise RuntimeError(f"{own.n_out} rows stay, {self._n_written} were written; unknown steps {list(lost)}")
         manifest = beside(self.out, "manifest.json")
-        funnel = joined(_earlier(self.source.path), own, f"{self._verb}: {self.source.path.name}")
+        earlier = _earlier(self.source.path) if len(self.sources) == 1 else None
+        funnel = joined(earlier, own, f"{self._verb}: {self.source.path.name}")
         self._report = CurateReport(
             verb=self._verb,
             out=self.out,
@@ -173,7 +183,7 @@ class Curation:
             "version": __version__,
             "config": dict(config),
             "seed": seed,
-            "input": {"path": str(self.source.path), "sha256": sha256_file(self.source.path)},
+            "inputs": [{"path": str(s.path), "sha256": sha256_file(s.path)} for s in self.sources],
             "output": {"path": str(self.out), "sha256": sha256_file(self.out)},
             "funnel": funnel.to_json(),
             "facts": self.facts,
@@ -191,8 +201,9 @@ def curate(
     config: Mapping[str, Any],
     seed: int = 0,
     format: str = "auto",
+    also: Sequence[Path] = (),
 ) -> Iterator[Curation]:
-    """Work on one file; leaves the output, the rejected rows and the manifest, or raises and leaves no output.
+    """Work on a file; leaves the output, the rejected rows and the manifest, or raises and leaves no output.
 
     Args:
         path: what to read; see :func:`agora.curate.rows.open_source`.
@@ -202,20 +213,22 @@ def curate(
         config: what decides the result, for the manifest.
         seed: of its draws.
         format: of the input.
+        also: further files, read after the first.
 
     Raises:
-        UsageError: the output is the input, or a folder.
+        UsageError: the output is an input, or a folder.
         MissingError: no such input.
     """
     path, out = Path(path), Path(out)
     if out.is_dir():
         raise UsageError("this is a folder", where=str(out), hint="--out names a file, such as kept.jsonl")
-    if out.exists() and path.exists() and out.samefile(path):
+    paths = [path, *map(Path, also)]
+    if any(out.exists() and one.exists() and out.samefile(one) for one in paths):
         raise UsageError("the output would replace the input", where=str(out), hint="name another file with --out")
     began = time.perf_counter()
-    source = open_source(path, format)
+    sources = [open_source(one, format) for one in paths]
     with Rejects(beside(out, "rejects.jsonl")) as rejects:
-        work = Curation(source, out, verb, steps, rejects)
+        work = Curation(sources, out, verb, steps, rejects)
         yield work
     work.finish(config, seed, time.perf_counter() - began)
 

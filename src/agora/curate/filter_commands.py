@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agora.curate.curate_commands import File, FormatName, Json, Out, app, print_report
+
+if TYPE_CHECKING:
+    from agora.curate.funnel import Funnel
 
 
 @app.command("filter")
@@ -73,6 +76,11 @@ def funnel(
 
         typer.echo(dumps(found.summary()).decode())
         return
+    print_funnel(found)
+
+
+def print_funnel(found: Funnel) -> None:
+    """Steps with the rows left, their share of the first, and the losses by reason."""
     width = max(len(step.label) for step in found.steps)
     for step in found.steps:
         share = f"{step.n_out / found.n_in:7.1%}" if found.n_in else ""

@@ -226,9 +226,9 @@ def _history(data: Dataset, seed: int) -> None:
         state = read_json(manifest)
         step = Step(state["verb"], state["seconds"], state["config"], state["facts"], beside(path, "rejects.jsonl"))
         data.steps.insert(0, step)
-        path = Path(state["input"]["path"])
-        if not path.exists():
+        if len(state["inputs"]) != 1 or not Path(state["inputs"][0]["path"]).exists():
             break
+        path = Path(state["inputs"][0]["path"])
     for step in data.steps:
         data.removed += _removed(step, seed)
 
