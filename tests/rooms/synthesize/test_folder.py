@@ -171,6 +171,7 @@ def test_the_options_of_the_commands_are_frozen() -> None:
             "--json", "--keep-truncated", "--max-tokens", "--model", "--out", "--seed", "--temperature", "--top-p",
             "samples",
         ],
+        "slices": ["--json", "samples"],
         "turns": [
             "--answer-model", "--chat-template", "--json", "--limit", "--max-answer-tokens", "--max-tokens", "--model",
             "--out", "--seed", "--system", "--temperature", "--tokenizer", "--top-p", "--turns", "conversations",

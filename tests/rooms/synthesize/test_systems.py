@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from agora.core.errors import ConfigError
 from agora.core.records import Sample
+from agora.core.tables import write_jsonl
 from agora.rooms.synthesize import PrefixTemplate, Slice, draw_instructions
+from agora.rooms.synthesize.commands import app
 from agora.rooms.synthesize.draw import system_key
-from agora.rooms.synthesize.slices import category_agreement, slice_means
+from agora.rooms.synthesize.slices import category_agreement, describe_file, slice_means
 from agora.rooms.synthesize.systems import SystemPrompt, domains, library_prompts, mixture
 from tests.rooms.synthesize.scripted import ScriptedEngine
 
@@ -82,8 +87,6 @@ def test_agreement_counts_the_kept_samples_whose_label_is_the_requested_category
     kept = [s for s in samples if s.kept][:5]
     tagged: list[Sample] = []
     for sample, label in zip(kept, labels, strict=True):
-        from dataclasses import replace
-
         tags = {} if label is None else {"task_category": label}
         tagged.append(replace(sample, tags=tags))
     (found,) = category_agreement(tagged, {"": "Math"})
@@ -91,8 +94,6 @@ def test_agreement_counts_the_kept_samples_whose_label_is_the_requested_category
 
 
 def test_slice_means_read_labels_on_the_scale_of_one_to_five_and_say_when_there_are_none() -> None:
-    from dataclasses import replace
-
     samples = list(draw_instructions(ScriptedEngine(), PLAIN, [Slice("a", 30), Slice("b", 5)], run_id="r"))
     quality = ["good", "excellent", "Very Poor"]
     whole = [s for s in samples if s.finish_reason == "stop_token" and s.slice == "a"]
@@ -103,6 +104,23 @@ def test_slice_means_read_labels_on_the_scale_of_one_to_five_and_say_when_there_
     assert b.quality is None
     assert a.distance == 0.5
     assert sum(a.outcomes.values()) == 30
+
+
+def test_a_labeled_file_tells_its_slices_and_whether_the_library_prompts_were_followed(tmp_path: Path) -> None:
+    prompts = library_prompts(["math"])
+    templates = {
+        key: PrefixTemplate("scripted:1", f"system:{p.full_text}", "SU:", "A:", "SU:", prefix_ids=(1,))
+        for key, p in prompts.items()
+    }
+    schedule = [Slice("mix", 40, systems=mixture(prompts))]
+    samples = draw_instructions(ScriptedEngine(), templates, schedule, run_id="r")
+    tags = {"category": {"value": "Math", "status": "ok"}, "quality": {"value": "good", "status": "ok"}}
+    write_jsonl(tmp_path / "labeled.jsonl", [replace(s, tags=tags) for s in samples])
+    (means,), (math,) = describe_file(tmp_path / "labeled.jsonl")
+    assert (means.quality, math.category, math.share) == (4.0, "Math", 1.0)
+    assert means.distance is not None
+    told = CliRunner().invoke(app, ["slices", str(tmp_path / "labeled.jsonl")], catch_exceptions=False).stdout
+    assert "quality 4.00" in told and "100.0% of" in told
 
 
 def test_flags_can_be_recorded_without_setting_a_sample_aside() -> None:

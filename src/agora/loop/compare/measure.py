@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agora.core.records import Sample
+from agora.curate.scales import DIFFICULTY
 from agora.curate.text import normalize
 from agora.rooms.synthesize.distances import Distances
-from agora.rooms.synthesize.slices import DIFFICULTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _with_truth(facts: DataFacts, rows: Sequence[Sample]) -> DataFacts:
         facts,
         well_posed=len(known) / len(rows),
         right=sum(check(exercise, answer).correct for exercise, answer in known) / len(known),
-        difficulty=sum(DIFFICULTY.index(exercise.difficulty) + 1 for exercise, _ in known) / len(known),
+        difficulty=sum(DIFFICULTY.rank(exercise.difficulty) or 0 for exercise, _ in known) / len(known),
         categories=-sum(k / len(known) * math.log2(k / len(known)) for k in kinds.values()),
     )
 

@@ -122,6 +122,31 @@ def run(
     typer.echo(f"report: {report.report}")
 
 
+@app.command("slices")
+def slices(
+    samples: Annotated[
+        Path, typer.Argument(metavar="SAMPLES", help="Samples, labeled or not, or the folder of a run.")
+    ],
+    json: Json = False,
+) -> None:
+    """What each slice of a schedule came to: kept, quality, difficulty, distance. Labels come from agora curate."""
+    from dataclasses import asdict
+
+    from agora.rooms.synthesize.slices import describe_file
+
+    means, agreement = describe_file(samples)
+    if json:
+        _print_json({"slices": [one.as_json() for one in means], "categories": [asdict(one) for one in agreement]})
+        return
+    for one in means:
+        facts = {"quality": one.quality, "difficulty": one.difficulty, "distance": one.distance}
+        told = ", ".join(f"{name} {value:.2f}" for name, value in facts.items() if value is not None)
+        typer.echo(f"{one.name:24} {one.kept:>8,} of {one.drawn:>8,} kept  {told}")
+    for found in agreement:
+        share = "nothing labeled" if found.share is None else f"{found.share:.1%} of {found.labeled} labeled are"
+        typer.echo(f"{found.category:24} {share}")
+
+
 @app.command("answer")
 def answer(
     samples: Annotated[

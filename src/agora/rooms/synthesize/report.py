@@ -14,10 +14,9 @@ from agora.core.tables import read_records, write_json
 from agora.rooms.synthesize.distances import Distances, nearest_distances
 from agora.rooms.synthesize.folder import FolderReport
 from agora.rooms.synthesize.settings import SynthesizeConfig
-from agora.rooms.synthesize.slices import Agreement, SliceMeans, category_agreement, slice_means
+from agora.rooms.synthesize.slices import MAX_FITTED, Agreement, SliceMeans, category_agreement, slice_means
 
 EXAMPLES = 4  # of each reason
-FITTED_TO = 5000  # texts that distances are weighed by
 
 
 def write_report(
@@ -51,7 +50,7 @@ def _title(config: SynthesizeConfig) -> tuple[str, str]:
 
 def _distances(file: Path) -> Distances | None:
     texts = (sample.instruction for sample in read_records(file, Sample) if sample.kept)
-    return nearest_distances(list(islice(texts, FITTED_TO)))
+    return nearest_distances(list(islice(texts, MAX_FITTED)))
 
 
 def _head(

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from agora.core.records import Sample, stable_id
+from agora.core.tables import read_records
+from agora.curate.scales import CATEGORY, DIFFICULTY, QUALITY
 from agora.rooms.synthesize.distances import Distances
+from agora.rooms.synthesize.threads import INSTRUCTIONS
 
-QUALITY = ("very poor", "poor", "average", "good", "excellent")
-DIFFICULTY = ("very easy", "easy", "medium", "hard", "very hard")
+MAX_FITTED = 5000  # texts that distances are weighed by
 MAX_DISTANCES = 2000  # of a slice; the cost grows with the square
 
 
@@ -44,8 +47,8 @@ class SliceMeans:
 class _Slice:
     outcomes: Counter[str] = field(default_factory=Counter)
     tokens: list[int] = field(default_factory=list)
-    quality: list[float] = field(default_factory=list)
-    difficulty: list[float] = field(default_factory=list)
+    quality: list[int] = field(default_factory=list)
+    difficulty: list[int] = field(default_factory=list)
     understood: list[bool] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)  # (order, text)
 
@@ -76,33 +79,30 @@ def slice_means(
 
 
 def _label(one: _Slice, sample: Sample, world: bool) -> None:
-    quality = label_value(sample.tags, "input_quality", QUALITY)
-    difficulty = label_value(sample.tags, "difficulty", DIFFICULTY)
+    quality = QUALITY.rank(label_of(sample.tags, "quality", "input_quality"))
+    difficulty = DIFFICULTY.rank(label_of(sample.tags, "difficulty"))
     if world:
         from agora.microcosm.world import recognize
 
         exercise = recognize(sample.instruction)
         one.understood.append(exercise is not None)
         if exercise is not None and difficulty is None:
-            difficulty = float(DIFFICULTY.index(exercise.difficulty) + 1)
+            difficulty = DIFFICULTY.rank(exercise.difficulty)
     if quality is not None:
         one.quality.append(quality)
     if difficulty is not None:
         one.difficulty.append(difficulty)
 
 
-def label_value(tags: Mapping[str, Any], name: str, scale: Sequence[str]) -> float | None:
-    """A label on its scale of 1 to 5; None where it is missing or failed."""
-    value = plain_label(tags, name)
-    return float(scale.index(value.lower()) + 1) if value is not None and value.lower() in scale else None
-
-
-def plain_label(tags: Mapping[str, Any], name: str) -> str | None:
-    """A label's text, whether it stands alone or with its raw reply."""
-    value = tags.get(name)
-    if isinstance(value, Mapping):
-        value = value.get("value") if value.get("status", "ok") == "ok" else None
-    return value if isinstance(value, str) else None
+def label_of(tags: Mapping[str, Any], *names: str) -> str | None:
+    """The first label there is of several names, whether its text stands alone or with its raw reply."""
+    for name in names:
+        value = tags.get(name)
+        if isinstance(value, Mapping):
+            value = value.get("value") if value.get("status", "ok") == "ok" else None
+        if isinstance(value, str):
+            return value
+    return None
 
 
 def _means(name: str, one: _Slice, distances: Distances | None) -> SliceMeans:
@@ -148,7 +148,7 @@ def category_agreement(
 
     Args:
         samples: drawn ones; those not kept are passed over.
-        wanted: system key to requested category.
+        wanted: system key to requested category, of the labels' scale.
         world: ask the microcosm where a sample carries no ``task_category`` label.
     """
     counts: dict[str, list[int]] = {category: [0, 0, 0] for category in wanted.values() if category}
@@ -156,7 +156,7 @@ def category_agreement(
         category = wanted.get(sample.gen.get("system_key") or "")
         if not sample.kept or category is None:
             continue
-        found = plain_label(sample.tags, "task_category")
+        found = label_of(sample.tags, "category", "task_category")
         if found is None and world:
             from agora.microcosm.world import recognize
 
@@ -164,5 +164,31 @@ def category_agreement(
             found = exercise.category if exercise is not None else None
         counts[category][0] += 1
         counts[category][1] += found is not None
-        counts[category][2] += found is not None and found.lower() == category.lower()
+        counts[category][2] += found is not None and CATEGORY.match(found) == CATEGORY.match(category)
     return [Agreement(category, *numbers) for category, numbers in counts.items()]
+
+
+def describe_file(path: Path) -> tuple[list[SliceMeans], list[Agreement]]:
+    """The slices of a file of samples, or of a run's drawn ones, and how often a category is the requested one.
+
+    What was requested is told by the system prompts: those of the library are known, those of a run by its settings.
+
+    Raises:
+        MissingError: no such file.
+        DataError: it holds no samples.
+    """
+    from agora.rooms.synthesize.distances import nearest_distances
+    from agora.rooms.synthesize.systems import domains
+
+    file = path / INSTRUCTIONS if path.is_dir() else path
+    samples = list(read_records(file, Sample))
+    texts = [s.instruction for s in samples if s.kept][:MAX_FITTED]
+    library = {domain.text: domain.category for domain in domains()}
+    wanted: dict[str, str | None] = {}
+    for sample in samples:
+        prompt = sample.gen.get("system_prompt") or ""
+        known = next((category for text, category in library.items() if prompt.startswith(text)), None)
+        wanted[sample.gen.get("system_key") or ""] = known or CATEGORY.match(sample.gen.get("system_key"))
+    world = any(str(sample.gen.get("model")).startswith("microcosm:") for sample in samples[:1])
+    means = slice_means(samples, world=world, distances=nearest_distances(texts))
+    return means, category_agreement(samples, wanted, world=world)
