@@ -22,7 +22,8 @@ from agora.rooms.judge.look.data import page_data
 from agora.rooms.judge.look.page import render_page
 
 FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-MOVE = """() => { const s = document.getElementById('margin') ?? document.getElementById('group'), t = performance.now();
+MOVE = """() => { const s = document.getElementById('margin') ?? document.getElementById('group');
+  const t = performance.now();
   s.dispatchEvent(new Event(s.id === 'margin' ? 'input' : 'change')); return performance.now() - t; }"""
 
 
@@ -74,7 +75,9 @@ def main() -> None:
         for _ in range(min(repeats, 3)):
             seconds.append(timed(lambda: path.write_text(render_page(page_data(files)), encoding="utf-8")))
         small = len(render_page(page_data(files, texts=False)).encode())
-        print(f"made in {median(seconds):.1f} s: {path.stat().st_size / 1e6:.1f} MB, {small / 1e3:.0f} kB without texts")
+        print(
+            f"made in {median(seconds):.1f} s: {path.stat().st_size / 1e6:.1f} MB, {small / 1e3:.0f} kB without texts"
+        )
         found = [measure(path) for _ in range(repeats)]
     for name in found[0]:
         print(f"{name:24} {median(one[name] for one in found):8.0f} ms")

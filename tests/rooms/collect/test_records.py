@@ -1,4 +1,4 @@
-"""The store and the other rooms: what visitors leave, imports that are kept once, records that come out as they went in."""
+"""The store and the other rooms: what visitors leave, imports kept once, records that come out as they went in."""
 
 from __future__ import annotations
 
