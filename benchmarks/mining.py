@@ -213,16 +213,22 @@ def _resident(pid: int) -> float:
     return pages * resource.getpagesize() / 2**20
 
 
+def _cpu_seconds() -> float:
+    """Of all finished children, which other work on the machine does not stretch as it does the clock's."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def measure(log: Path, workers: int) -> dict[str, Any]:
     """One run of the command in a fresh folder."""
     with tempfile.TemporaryDirectory(dir=log.parent) as folder:
         out = Path(folder) / "run"
         command = ["judge", "mine", "--conversations", str(log), "--out", str(out), "--workers", str(workers), "--json"]
-        began = time.perf_counter()
+        began, before = time.perf_counter(), _cpu_seconds()
         process = subprocess.Popen([sys.executable, "-m", "agora.cli", *command], stdout=subprocess.PIPE, text=True)
         with Memory(process.pid) as memory:
             text, _ = process.communicate()
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, _cpu_seconds() - before
         if process.returncode:
             raise SystemExit(process.returncode)
         stages = json.loads((out / "run.json").read_text())["stages"]
@@ -233,6 +239,7 @@ def measure(log: Path, workers: int) -> dict[str, Any]:
     return {
         "rows": rows,
         "seconds": round(seconds, 1),
+        "cpu_s": round(cpu, 1),
         "rows_per_s": round(rows / seconds),
         "stages_s": {name: stage["seconds"] for name, stage in stages.items()},
         "peak_mib": round(memory.peak),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -222,3 +223,23 @@ def test_questions_without_planted_copies_repeat_as_published(planted: Sequence[
     assert 46 <= counts[0] <= 49  # at 0.5 the index itself finds 87 %
     across = [p for p in pairs if {rows[p.a]["id"][:5], rows[p.b]["id"][:5]} == {"train", "test-"}]
     assert [sum(p.similarity > t for p in across) for t in (0.6, 0.7, 0.8, 0.9)] == [3, 2, 0, 0]
+
+
+def test_wide_bands_lose_no_planted_duplicate_and_spare_comparisons(shared_dir: Path) -> None:
+    from agora.curate import duplicates
+    from agora.curate.minhash import signatures, wide_keys
+
+    rows = [(r.data["id"], r.data["text"]) for r in read_rows(shared_dir / "data/magpie/neardup_planted.jsonl.gz")]
+    narrow = pytest.MonkeyPatch()
+    wide = [mark.keeper for mark in mark_duplicates(rows, 0.8)]
+    with narrow.context() as patch:
+        patch.setattr(duplicates, "WIDE_FROM", 2.0)
+        assert [mark.keeper for mark in mark_duplicates(rows, 0.8)] == wide
+    assert sum(keeper != id_ for keeper, (id_, _) in zip(wide, rows, strict=True)) > 1500
+    keys, low = signatures([normalize(text) for _, text in rows[:2000]])
+
+    def meetings(bands: np.ndarray) -> int:
+        counts = [np.unique(bands[:, band], return_counts=True)[1] for band in range(bands.shape[1])]
+        return int(sum((c * (c - 1) // 2).sum() for c in counts))
+
+    assert meetings(wide_keys(low)) < meetings(keys)

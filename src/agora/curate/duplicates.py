@@ -15,7 +15,17 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from agora.core.errors import DataError, UsageError
-from agora.curate.minhash import BANDS, ROWS_PER_BAND, ShingleSets, Signatures, band_slices, promising, signatures
+from agora.curate.minhash import (
+    BANDS,
+    ROWS_PER_BAND,
+    WIDE_FROM,
+    ShingleSets,
+    Signatures,
+    band_slices,
+    promising,
+    signatures,
+    wide_keys,
+)
 from agora.curate.text import normalize
 
 if TYPE_CHECKING:
@@ -137,6 +147,8 @@ class _Clusters:
         self._threshold = threshold
         self._sets = ShingleSets(texts)
         keys, self._low = signatures(texts) if signed is None else signed
+        if threshold >= WIDE_FROM:
+            keys = wide_keys(self._low)
         self._parent = list(range(len(texts)))
         self.keeper = list(range(len(texts)))
         self.similarity = [1.0] * len(texts)
@@ -215,7 +227,7 @@ def _members(groups: np.ndarray, roots: np.ndarray | None = None) -> Iterator[li
     if not len(places):
         return
     places = places[np.argsort(flat[places], kind="stable")]
-    texts = places // BANDS
+    texts = places // groups.shape[1]
     starts = np.flatnonzero(np.diff(flat[places], prepend=0))
     ends = np.append(starts[1:], len(places))
     if roots is not None:

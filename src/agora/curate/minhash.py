@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BANDS, ROWS_PER_BAND, SEED = 32, 4, 42
+WIDE_BANDS, WIDE_ROWS, WIDE_FROM = 21, 6, 0.75
 _CHUNK_TEXTS = 1024
 _CACHED_SHINGLES = 5_000_000  # about 0.5 GB
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
@@ -44,6 +45,21 @@ def signatures(texts: Sequence[str]) -> Signatures:
         low[start:end] = minima  # the low byte: uint8 wraps
         keys[start:end] = _fold(minima)
     return Signatures(keys, low)
+
+
+def wide_keys(low: np.ndarray) -> np.ndarray:
+    """Keys of 21 bands of 6 rows, out of the low bytes of the minima, one row per text (uint64).
+
+    Two texts of similarity s meet with probability 1 - (1 - s^6)^21: 0.998 at 0.8, 0.984 at 0.75, but 0.28 at 0.5,
+    where the 32 bands of 4 rows give 0.87. Among texts of one template they spare most of the comparisons.
+    """
+    import numpy as np
+
+    parts = low[:, : WIDE_BANDS * WIDE_ROWS].reshape(-1, WIDE_BANDS, WIDE_ROWS).astype(np.uint64)
+    keys = np.broadcast_to(np.arange(WIDE_BANDS, dtype=np.uint64), parts.shape[:2]).copy()
+    for row in range(WIDE_ROWS):
+        keys = (keys << np.uint64(8)) | parts[:, :, row]
+    return keys
 
 
 def band_slices(text: str) -> tuple[list[bytes], bytes]:
