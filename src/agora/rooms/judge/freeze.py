@@ -233,6 +233,13 @@ def _write(
             path.chmod(0o444)
 
 
+def read_folder(folder: Path) -> TaskSet:
+    """The tasks of a frozen set, or of a mining's folder."""
+    if (Path(folder) / _MANIFEST).exists():
+        return read_frozen(folder)
+    return TaskSet(tuple(read_records(tasks_file(folder), Task)))
+
+
 def read_frozen(folder: Path, *, parts: Iterable[str] = _PARTS) -> TaskSet:
     """The tasks of a frozen set, in their order; a copy without its private part gives the public one.
 

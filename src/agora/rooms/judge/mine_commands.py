@@ -53,9 +53,16 @@ def mine(
     spec = find_embedder(embedder) if embedder else None
     asked: dict[str, Any] = {"mine": settings.model_dump(mode="json"), "format": format, "raters": raters}
     asked |= {"embedder": embedder, "benchmark": benchmark, "version": benchmark_version}
+    options: dict[str, list[Any]] = {
+        "--conversations": [conversations],
+        "--out": [out],
+        "--rater": raters,
+        "--set": overrides,
+    }
+    options |= {"--config": [config] if config else [], "--embedder": [embedder] if embedder else []}
     with RunDir.open(
         out,
-        command=f"agora judge mine --conversations {conversations}",
+        command=_command("agora judge mine", options),
         config=asked,
         seed=settings.seed,
         inputs={"conversations": conversations},
@@ -78,6 +85,13 @@ def mine(
             for engine in opened:
                 engine.close()
     _print_mined(mined, json)
+
+
+def _command(verb: str, options: dict[str, list[Any]]) -> str:
+    """The command line as a user types it."""
+    import shlex
+
+    return " ".join([verb, *(f"{name} {shlex.quote(str(v))}" for name, values in options.items() for v in values)])
 
 
 def _print_mined(mined: Mined, json: bool) -> None:
@@ -106,6 +120,9 @@ def checklist(
         str | None, typer.Option(help="Merges questions close in meaning: minilm, st:NAME or an engine's URI.")
     ] = None,
     redo: Annotated[bool, typer.Option("--redo", help="Also for tasks that have a checklist.")] = False,
+    send_private: Annotated[
+        bool, typer.Option("--send-private", help="Let private tasks go to a model on another machine.")
+    ] = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight to a server.")] = 32,
     json: Json = False,
 ) -> None:
@@ -116,9 +133,12 @@ def checklist(
     from agora.curate.embeddings import find_embedder
     from agora.engines import find_engine, open_engine
     from agora.rooms.judge.checklists import FEW_QUESTIONS, write_checklists
+    from agora.rooms.judge.estimate import refuse_private
     from agora.rooms.judge.freeze import tasks_file
 
     source = tasks_file(tasks)
+    rows = list(read_records(source, Task))
+    refuse_private(rows, model, send_private=send_private)
     for uri in model:
         find_engine(uri)
     spec = find_embedder(embedder) if embedder else None
@@ -129,7 +149,7 @@ def checklist(
         writers = [open_engine(uri, cache=cache, concurrency=concurrency) for uri in model]
         try:
             embed = spec.open().embed if spec else None
-            written = write_checklists(list(read_records(source, Task)), run, writers, embed=embed, redo=redo)
+            written = write_checklists(rows, run, writers, embed=embed, redo=redo)
         finally:
             for engine in writers:
                 engine.close()

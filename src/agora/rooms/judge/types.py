@@ -125,14 +125,19 @@ class TaskSet:
 
     @classmethod
     def read(cls, path: Path) -> TaskSet:
-        """Read a frozen set's folder, or a JSON Lines, JSON or Parquet file of tasks, ours or WildBench's."""
+        """Read a frozen set or mining by its folder, or a JSON, JSON Lines or Parquet file of tasks, WildBench's too.
+
+        Raises:
+            MissingError: no such file.
+            DataError: malformed rows, an id twice, or a frozen set that was changed.
+        """
         from agora.core.tables import read_records, read_rows
         from agora.rooms.judge.wildbench_files import CONVERSATION, read_wildbench_tasks
 
         if Path(path).is_dir():
-            from agora.rooms.judge.freeze import read_frozen
+            from agora.rooms.judge.freeze import read_folder
 
-            return read_frozen(path)
+            return read_folder(path)
         if any(CONVERSATION in row for _, row in read_rows(path, limit=1)):
             return cls(tuple(read_wildbench_tasks(path)))
         return cls(tuple(read_records(path, Task)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agora.core.errors import ConfigError
+from agora.core.errors import ConfigError, UsageError
 from agora.core.records import Task
 from agora.core.runs import RunDir
 from agora.core.tables import read_records
@@ -166,3 +166,16 @@ def test_writers_must_be_named_and_differ(tmp_path: Path) -> None:
         written(tmp_path, [bare()], [])
     with pytest.raises(ConfigError, match="named twice"):
         written(tmp_path / "b", [bare()], [rater(str), rater(str)])
+
+
+def test_private_tasks_leave_the_machine_only_when_asked(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from agora.core.tables import write_jsonl
+    from agora.rooms.judge.commands import app
+
+    write_jsonl(tmp_path / "tasks.jsonl", [bare(split="private")])
+    options = ["--tasks", str(tmp_path), "--model", "http://models.example.org/v1#m", "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, ["checklist", *options])
+    assert isinstance(result.exception, UsageError) and "--send-private" in str(result.exception)
+    assert not (tmp_path / "run").exists()

@@ -280,6 +280,12 @@ def test_a_published_copy_without_its_private_part_is_read(tmp_path: Path, mined
     assert [task.id for task in read_frozen(tmp_path / "set")] == ["t0", "t1", "t2", "t4"]
 
 
+def test_tasks_are_read_from_the_folder_of_a_mining_too(mined: Path, tmp_path: Path) -> None:
+    assert len(TaskSet.read(mined)) == 5
+    with pytest.raises(MissingError):
+        TaskSet.read(tmp_path)
+
+
 def test_freezing_without_review_has_to_be_asked_for(tmp_path: Path, mined: Path) -> None:
     with pytest.raises(UsageError, match="after review"):
         freeze(mined, [], tmp_path / "set", name="demo")
