@@ -214,7 +214,7 @@ def test_empty_answers_and_unreadable_replies_have_fates_of_their_own(bench: Ben
 
 def test_private_tasks_never_leave_the_machine_unasked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     write_jsonl(bench.folder / "tasks.jsonl", [replace(t, split="private") for t in bench.tasks])
-    judge = "http://judge.example.org/v1#m"
+    judge = "http://judge.example.org/v1#m"  # never asked
     line = bench.run("score", "--judge", judge, code=2)
     assert "6 private tasks would be sent to judge.example.org" in line and "--send-private" in line
     monkeypatch.setenv("OPENAI_API_KEY", "k")
@@ -227,6 +227,25 @@ def test_private_tasks_go_to_a_server_of_this_machine(bench: Bench, server: Judg
     bench.run("score", "--judge", server.uri)
     logs = "".join((bench.folder / "out" / name).read_text() for name in ("run.json", "events.jsonl", "summary.json"))
     assert "Add 1 and 3" not in logs
+
+
+@pytest.mark.parametrize(
+    ("judge", "code", "said"),
+    [
+        ("microcosm:chekcer", 2, "microcosm:checker"),
+        ("http://127.0.0.1:9/v1#m", 1, "127.0.0.1:9"),
+        ("openai:gpt-x", 3, "OPENAI_API_KEY"),
+        ("hf:/nowhere", 3, "nowhere"),
+        ("replay:nothing.jsonl", 3, "nothing.jsonl"),
+        ("gpt-4o", 2, "openai:MODEL"),
+    ],
+)
+def test_a_judge_that_is_not_there_leaves_no_folder(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, judge: str, code: int, said: str
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert said in bench.run("score", "--judge", judge, code=code)
+    assert not (bench.folder / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agora.core.errors import ConfigError, DataError
 from agora.core.progress import progress
 from agora.core.records import Answer, Task, stable_id
+from agora.core.run_list import RUN_FILE
 from agora.core.runs import RunDir
 from agora.core.tables import JsonlWriter, Rejects, read_records, write_jsonl
 from agora.rooms.judge.answer_files import ANSWERS, read_answer_files
@@ -117,9 +118,11 @@ def answer_into(
         ConfigError: the folder holds answers by another model, to other tasks or with other settings.
         BudgetError: the money is spent; what was finished is kept.
     """
-    from agora.engines import Budget, open_engine
+    from agora.engines import Budget, find_engine, open_engine
 
     refuse_private(tasks, [model], send_private=send_private)
+    if not (Path(out) / RUN_FILE).exists():
+        find_engine(model)
     name = name or re.sub(r"//[^/@]*@", "//", model)
     config = {"model": model, "name": name, "tasks": tasks.sha, **asdict(settings)}
     with RunDir.open(out, command=command, config=config, seed=settings.seed) as run:

@@ -49,6 +49,8 @@ class Estimate:
         if not self.calls:
             return f"{self.model}: no calls"
         tokens = f"about {self.prompt_tokens:,} tokens in and {self.usual_tokens:,} out (at most {self.most_tokens:,})"
+        if self.most_usd == 0:
+            return f"{self.model}: {self.calls:,} calls, {tokens}, at no cost"
         cost = "price unknown (--price IN OUT)" if self.usual_usd is None else f"${self.usual_usd:.2f}"
         most = "" if self.most_usd is None else f", at most ${self.most_usd:.2f}"
         return f"{self.model}: {self.calls:,} calls, {tokens}, {cost}{most}"

@@ -217,16 +217,27 @@ def open_judge(
         from agora.rooms.judge.judged_files import read_judged
 
         return ReplayJudge(read_judged(Path(uri.removeprefix("replay:"))).verdicts)
-    if engine is None and uri.startswith("microcosm:") and uri not in ("microcosm:chat", "microcosm:base"):
-        raise ConfigError(
-            f"unknown judge {uri!r}", hint="the microcosm has microcosm:checker, microcosm:chat, microcosm:base"
-        )
     if engine is None:
+        check_engine_uri(uri)
         from agora.engines import open_engine
 
         engine = open_engine(uri, **engine_options)
     name = name or uri or None
     return LlmJudge(engine, name=name, seed=seed, nonce=nonce, max_tokens=max_tokens, num_reasks=num_reasks)
+
+
+def check_engine_uri(uri: str) -> None:
+    """See that a judge that needs an engine names one; nothing is opened.
+
+    Raises:
+        UsageError: it does not; says what would do.
+    """
+    from agora.engines.registry import parse_uri
+
+    if uri.startswith("microcosm:") and uri not in ("microcosm:chat", "microcosm:base"):
+        hint = "the microcosm has microcosm:checker, microcosm:chat, microcosm:base"
+        raise ConfigError(f"unknown judge {uri!r}", hint=hint)
+    parse_uri(uri)
 
 
 def split_name(text: str) -> tuple[str | None, str]:

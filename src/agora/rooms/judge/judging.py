@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agora.core.errors import BudgetError, UsageError
 from agora.core.records import Answer, Verdict, stable_id
+from agora.core.run_list import RUN_FILE
 from agora.core.runs import RunDir
 from agora.core.tables import write_json, write_jsonl
 from agora.rooms.judge.estimate import USUAL_REPLY, Estimate, estimate, is_server, judge_prompt_bytes, refuse_private
-from agora.rooms.judge.judges import judge_name, open_judge, split_name
+from agora.rooms.judge.judges import check_engine_uri, judge_name, open_judge, split_name
 from agora.rooms.judge.panel import panel_verdicts
 from agora.rooms.judge.score import RETRY, checklist_items, count_calls, pair_items, score_items, settle
 from agora.rooms.judge.summary import JudgeSummary, Judging, summarize
@@ -110,6 +111,7 @@ class Seat:
         if split_name(uri)[1].startswith(_OWN_JUDGES):
             judge = open_judge(uri, seed=settings.seed)
             return cls(uri, judge.name, {kind: judge.prompt(kind) for kind in settings.kinds}, judge)
+        check_engine_uri(split_name(uri)[1])
         return cls(uri, judge_name(uri), {kind: prompt_ref(kind) for kind in settings.kinds})
 
     def file(self, out: Path, kind: Kind) -> Path:
@@ -222,6 +224,8 @@ def judge_into(
     """
     refuse_private(docket.tasks, [split_name(s.uri)[1] for s in docket.seats], send_private=means.send_private)
     start = time.perf_counter()
+    if not (Path(out) / RUN_FILE).exists():
+        find_judges(docket)  # a folder that a wrong port or a missing key opened would refuse the right one
     with open_folder(out, docket, settings, command) as run:
         spent = 0.0
         try:
@@ -232,6 +236,20 @@ def judge_into(
             sum_up(run, docket, settings, time.perf_counter() - start, force=force)
             raise
         return sum_up(run, docket, settings, time.perf_counter() - start, force=force)
+
+
+def find_judges(docket: Docket) -> None:
+    """See that every judge is there: a folder is looked for, a server asked; no weights are loaded.
+
+    Raises:
+        MissingError: a model or a key is not on this machine.
+        EngineError: a server is down or refuses the key.
+    """
+    from agora.engines import find_engine
+
+    for seat in docket.seats:
+        if seat.judge is None:
+            find_engine(split_name(seat.uri)[1])
 
 
 def open_folder(out: Path, docket: Docket, settings: JudgingSettings, command: str) -> RunDir:
