@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from agora.rooms.judge.judged_files import read_judged, read_judged_answers
     from agora.rooms.judge.judges import ReplayJudge, RuleJudge, open_judge
     from agora.rooms.judge.llm import LlmJudge
+    from agora.rooms.judge.look.data import PageData, page_data
+    from agora.rooms.judge.look.page import render_page
     from agora.rooms.judge.meta import MetaReport, confidence, correlate
     from agora.rooms.judge.metrics import Difference, ScoreReport, macro, paired_difference, score_report, wb_scale
     from agora.rooms.judge.power import PowerReport, power_report, subset_stability, tasks_needed
@@ -43,6 +45,8 @@ _HOME = {
     "votes": ("ScoreMatrix", "Votes", "pair_votes", "score_votes"),
     "llm": ("LlmJudge",),
     "metrics": ("Difference", "ScoreReport", "macro", "paired_difference", "score_report", "wb_scale"),
+    "look.data": ("PageData", "page_data"),
+    "look.page": ("render_page",),
     "reward": ("BASELINES", "Counts", "RewardReport", "k_sweep", "relabel", "reward_report"),
     "score": ("judge_checklists", "judge_pairs", "judge_scores"),
     "types": ("Judge", "JudgeSpec", "OrderPolicy", "Outcome", "PairItem", "ScoreItem", "TaskSet"),
@@ -67,6 +71,7 @@ __all__ = [
     "OrderBias",
     "OrderPolicy",
     "Outcome",
+    "PageData",
     "PairItem",
     "PowerReport",
     "ReplayJudge",
@@ -93,6 +98,7 @@ __all__ = [
     "macro",
     "open_judge",
     "order_bias",
+    "page_data",
     "pair_votes",
     "paired_difference",
     "power_report",
@@ -102,6 +108,7 @@ __all__ = [
     "read_judged_answers",
     "read_verdicts",
     "relabel",
+    "render_page",
     "reward_report",
     "score_report",
     "score_votes",

@@ -200,3 +200,14 @@ def test_the_options_are_frozen() -> None:
         "--allow-partial", "--answers", "--baseline", "--include-private", "--json", "--judge", "--margin",
         "--no-texts", "--out", "--tasks", "--title",
     ]  # fmt: skip
+
+
+def test_an_interval_ends_where_its_scale_ends_and_a_judge_without_any_score_has_a_table(tmp_path: Path) -> None:
+    write_jsonl(
+        tmp_path / "a.jsonl", [make_score(f"t{i}", s, "m", "one") for i, s in enumerate([10.0, 10.0, 10.0, 6.0])]
+    )
+    write_jsonl(tmp_path / "b.jsonl", [make_score(f"t{i}", None, "m", "two") for i in range(4)])
+    page = render_page(page_data([tmp_path / "a.jsonl", tmp_path / "b.jsonl"]))
+    assert "40.8 to 100.0" in page
+    second = page[page.index('id="judge-1"') :]
+    assert "Models by WB-Score" in second and "between −80.0 and 100.0" in second and ">0</a>" in second

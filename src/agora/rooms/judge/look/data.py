@@ -27,6 +27,9 @@ TAGS = tuple(tag for tags in GROUPS.values() for tag in tags)
 _TAG_AT = {tag.casefold(): i for i, tag in enumerate(TAGS)}
 _TITLE_CHARS = 160
 _Z95 = 1.96
+#: Ends of the published scales of WB-Score and of WB-Reward.
+SCORE_SCALE = (-80.0, 100.0)
+REWARD_SCALE = (-100.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +215,11 @@ def mix_standard_error(outcomes: Sequence[Mapping[int, float]], num_baselines: i
     return math.sqrt(math.fsum(s * s for s in shares.values()) * n / (n - 1)) if n > 1 else None
 
 
-def normal_interval(value: float | None, se: float | None) -> tuple[float, float] | None:
-    """``value`` plus and minus 1.96 standard errors."""
-    return None if value is None or se is None or math.isnan(se) else (value - _Z95 * se, value + _Z95 * se)
+def normal_interval(value: float | None, se: float | None, scale: tuple[float, float]) -> tuple[float, float] | None:
+    """``value`` plus and minus 1.96 standard errors, within the ends of its scale."""
+    if value is None or se is None or math.isnan(se):
+        return None
+    return max(value - _Z95 * se, scale[0]), min(value + _Z95 * se, scale[1])
 
 
 def _table(board: JudgeTable, verdicts: Sequence[Verdict], position: Mapping[str, int]) -> TableData:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from agora.core.json_text import dumps
 from agora.core.report_assets.page import content_policy, escape_script, stylesheet
-from agora.rooms.judge.look.data import TAGS, ModelRow, PageData, TableData, mix_standard_error, normal_interval
+from agora.rooms.judge.look.data import (
+    REWARD_SCALE,
+    SCORE_SCALE,
+    TAGS,
+    ModelRow,
+    PageData,
+    TableData,
+    mix_standard_error,
+    normal_interval,
+)
 from agora.rooms.judge.metrics import Difference, paired_difference, wb_scale
 from agora.rooms.judge.types import GROUPS
 
@@ -33,6 +42,7 @@ def render_page(data: PageData) -> str:
     script = '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in _SCRIPTS) + "\n})();"
     html: str = _template().render(
         data=data,
+        judges=_listed([table.title for table in data.tables]),
         tables=[_table_view(table, data, i) for i, table in enumerate(data.tables)],
         groups=list(GROUPS),
         tags=_tags_in(data),
@@ -76,6 +86,11 @@ def place(value: float, axis: tuple[float, float]) -> float:
     return round(3 + 94 * (min(max(value, low), high) - low) / (high - low), 2)
 
 
+def _listed(names: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def _tags_in(data: PageData) -> list[tuple[int, str, int]]:
     """Position, name and number of tasks of the categories that occur."""
     masks = data.tag_masks
@@ -96,7 +111,7 @@ def _table_view(table: TableData, data: PageData, number: int) -> View:
         "baselines": table.baselines,
         "rows": rows,
         "axes": axes,
-        "has_scores": any(row["n"] for row in rows),
+        "has_scores": any(row["n"] is not None for row in rows),
         "has_rewards": bool(table.baselines),
         "has_ratings": any(row["rating"] for row in rows),
         "has_macro": any(row["macro"] is not None for row in rows),
@@ -123,16 +138,16 @@ def _row_view(row: ModelRow, table: TableData, data: PageData) -> View:
         "model": data.models.index(row.name),
         "name": row.name,
         "rank": row.board.rank,
-        "score": {"value": value, "interval": normal_interval(value, score.se if score else None)},
+        "score": {"value": value, "interval": normal_interval(value, score.se if score else None, SCORE_SCALE)},
         "withheld": score is not None and not shown,
-        "mix": {"value": mix, "interval": normal_interval(mix, None if se is None else 100 * se)},
+        "mix": {"value": mix, "interval": normal_interval(mix, None if se is None else 100 * se, REWARD_SCALE)},
         "rewards": {
             name: {"value": one.reward, "self": one.is_self}
             for name, one in (reward.baselines if reward else {}).items()
         },
         "macro": score.macro if shown and score else None,
         "groups": dict(score.groups) if score else {},
-        "n": score.n if score else 0,
+        "n": score.n if score else None,
         "num_tasks": table.board.num_tasks,
         "coverage": row.board.coverage,
         "rank_bounds": row.board.rank_bounds,
@@ -206,7 +221,7 @@ def _profile_view(rows: Sequence[View]) -> list[View]:
                 "name": row["name"],
                 "model": row["model"],
                 "value": found.value,
-                "interval": normal_interval(found.value, found.se),
+                "interval": normal_interval(found.value, found.se, SCORE_SCALE),
             }
             for row in rows
             if not row["withheld"] and (found := row["groups"].get(group)) is not None and found.value is not None

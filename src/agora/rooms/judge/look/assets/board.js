@@ -67,10 +67,10 @@ function refreshBoard(element) {
   const number = +element.dataset.table, table = data.tables[number], chosen = selection(state.group);
   const size = state.group === "" ? table.size : chosen.reduce((sum, on) => sum + on, 0);
   const all = figuresOf(table, chosen);
-  const ends = (get, se) => all.flatMap((f) => (get(f) === null ? [] : intervalOf(get(f), se(f)) ?? [get(f)]));
+  const ends = (get, se, scale) => all.flatMap((f) => (get(f) === null ? [] : intervalOf(get(f), se(f), scale) ?? [get(f)]));
   const axes = {
-    score: axisFor(element, "Score", ends((f) => f.score.value, (f) => f.score.se)),
-    mix: axisFor(element, "Mix", ends((f) => f.rewards.mix, (f) => f.rewards.se)),
+    score: axisFor(element, "Score", ends((f) => f.score.value, (f) => f.score.se, SCORE_SCALE)),
+    mix: axisFor(element, "Mix", ends((f) => f.rewards.mix, (f) => f.rewards.se, REWARD_SCALE)),
   };
   const value = (f) => (!f.row.ranked ? null : table.by === "score" ? f.score.value : f.rewards.mix);
   const byValue = all.filter((f) => value(f) !== null).sort((a, b) => value(b) - value(a));
@@ -83,9 +83,9 @@ function refreshBoard(element) {
     const range = cellOf(tr, "range");
     range.dataset.text ??= range.textContent;
     range.textContent = state.group === "" && state.margin === data.margin ? range.dataset.text : ""; // known for these only
-    fill(cellOf(tr, "score"), f.score.value, intervalOf(f.score.value, f.score.se), axes.score);
+    fill(cellOf(tr, "score"), f.score.value, intervalOf(f.score.value, f.score.se, SCORE_SCALE), axes.score);
     fill(cellOf(tr, "macro"), f.macro);
-    fill(cellOf(tr, "mix"), f.rewards.mix, intervalOf(f.rewards.mix, f.rewards.se), axes.mix);
+    fill(cellOf(tr, "mix"), f.rewards.mix, intervalOf(f.rewards.mix, f.rewards.se, REWARD_SCALE), axes.mix);
     for (const [baseline, reward] of Object.entries(f.rewards.by)) {
       const cell = cellOf(tr, `b:${baseline}`);
       if (!reward.self) fill(cell, reward.value);
@@ -165,8 +165,10 @@ function refreshPairs(element) {
   lead.textContent = `${sure} of ${total}`;
 }
 
+const refreshBoards = () => document.querySelectorAll("table.board").forEach(refreshBoard);
+
 function refreshAll() {
-  document.querySelectorAll("table.board").forEach(refreshBoard);
+  refreshBoards();
   document.querySelectorAll("table.pairs").forEach(refreshPairs);
 }
 
@@ -209,7 +211,7 @@ function setMargin(margin) {
   slider.value = margin === null ? NO_MARGIN : Math.min(Math.round(margin / STEP), NO_MARGIN - 1);
   slider.setAttribute("aria-valuetext", margin === null ? "no margin" : `${margin} characters`);
   if (document.activeElement !== number) number.value = margin === null ? "" : margin;
-  refreshAll();
+  refreshBoards(); // differences of scores do not depend on the margin
 }
 
 function startBoard() {
@@ -237,5 +239,6 @@ function startBoard() {
     if (given === "" || (number.checkValidity() && Number.isInteger(+given))) setMargin(given === "" ? null : +given);
   });
   setMargin(state.margin);
+  document.querySelectorAll("table.pairs").forEach(refreshPairs);
   return undefined;
 }

@@ -105,8 +105,10 @@ function differenceOf(first, second, chosen) {
   return { value: 20 * mean, n, separable: z !== null && Math.abs(z) > 1.96 };
 }
 
-function intervalOf(value, se) {
-  return value === null || se === null ? null : [value - 1.96 * se, value + 1.96 * se];
+const SCORE_SCALE = [-80, 100], REWARD_SCALE = [-100, 100];
+function intervalOf(value, se, scale) {
+  if (value === null || se === null) return null;
+  return [Math.max(value - 1.96 * se, scale[0]), Math.min(value + 1.96 * se, scale[1])];
 }
 
 function figure(value, digits = 1) {

@@ -148,7 +148,10 @@ function openingModels(filters, texts) {
   return new Set(answered.slice(0, 2));
 }
 
+let asked = 0; // the task that was asked for last is the one shown, however long another's texts take
+
 async function showTask(query) {
+  const turn = ++asked;
   const view = document.getElementById("view-task"), filters = readFilters(query);
   const id = new URLSearchParams(query).get("id"), task = data.tasks.id.indexOf(id);
   const back = h("a", { href: `#tasks?${writeFilters(filters)}`, text: "All tasks" });
@@ -159,6 +162,7 @@ async function showTask(query) {
   view.setAttribute("aria-busy", "true");
   const texts = await textsFor(task);
   if (!current.includes(task)) current = ((await findTasks(filters)) ?? []).map((item) => item.task);
+  if (turn !== asked) return;
   const list = current.includes(task) ? current : data.tasks.id.map((_, i) => i), at = list.indexOf(task);
   const link = (other, text) => other === undefined ? h("span", { class: "off", text }) : h("a", { href: `#task?id=${encodeURIComponent(data.tasks.id[other])}&${writeFilters(filters)}`, text });
   const facts = [
