@@ -266,6 +266,24 @@ def test_a_kl_beyond_the_limit_stops_the_run_and_says_so() -> None:
     assert result.steps < 40
 
 
+def test_a_value_model_that_is_not_finite_stops_ppo_before_it_changes_the_policy() -> None:
+    values, policy = value_model(), letters_model()
+    with torch.no_grad():
+        values.score.weight.fill_(math.nan)
+    before = weights(policy).clone()
+    with pytest.raises(AgoraError, match="not finite in 3 steps"):
+        run(policy, config(), value_model=values)
+    assert torch.equal(weights(policy), before)
+
+
+def test_a_policy_that_is_not_finite_is_said_before_anything_is_learned() -> None:
+    policy = letters_model()
+    with torch.no_grad():
+        policy.model.norm.weight.fill_(math.nan)
+    with pytest.raises(AgoraError, match="logits are not finite"):
+        run(policy, config(), reference=letters_model())
+
+
 def test_no_response_that_ends_and_a_constant_score_are_both_said() -> None:
     result = run(letters_model(), config(steps=1, response_length=1, missing_eos_penalty=-10.0), [share_of("a")])
     assert result.log[0]["eos_rate"] < 0.3

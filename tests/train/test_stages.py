@@ -138,6 +138,32 @@ def test_ppo_from_a_reward_model_stores_its_rollouts(start: str, tmp_path: Path)
     assert read_stage(tmp_path / "ppo") == done
 
 
+def test_a_reward_model_with_another_tokenizer_scores_texts_and_the_value_model_does_not_start_from_it(
+    start: str, tmp_path: Path
+) -> None:
+    from agora.core.tables import read_rows
+    from agora.train.reward_model import load_reward_model, score_conversations
+    from agora.train.rewards import ScorerReward
+    from tests.tiny import make_tiny_model
+
+    other = str(make_tiny_model(tmp_path / "other"))  # 400 byte-level tokens; the policy has 29 letters
+    trained = train_reward(other, many_pairs(), tmp_path / "rm", RewardSettings(train=QUICK, max_tokens=64))
+    model, tokenizer = load_reward_model(str(trained.model))
+    reward = ScorerReward(lambda c: score_conversations(model, tokenizer, c), name="rm")
+    settings = PpoSettings(
+        train=QUICK, steps=1, prompts_per_step=8, response_length=8, temperature=1.0, missing_eos_penalty=None
+    )
+    prompts = [(p.id, p.prompt) for p in many_pairs(20)]
+    out = tmp_path / "ppo"
+    done = train_ppo(start, prompts, [WeightedReward(reward)], out, settings, value_start=str(trained.model))
+    assert [note for note in done.notes if "another tokenizer" in note and "fresh head" in note]
+    by_id = dict(prompts)
+    rows = [row.data for path in (out / "rollouts").iterdir() for row in read_rows(path)]
+    texts = [(*by_id[row["prompt_id"]], Message("assistant", row["text"])) for row in rows]
+    expected = score_conversations(model, tokenizer, texts)
+    assert [row["score"] for row in rows] == pytest.approx(expected, abs=1e-5)
+
+
 def test_everything_too_long_names_the_limit_that_would_do(start: str, tmp_path: Path) -> None:
     rows = [(str(i), (Message("user", "a"), Message("assistant", "b" * 20))) for i in range(5)]
     with pytest.raises(DataError, match="max_tokens=23 would keep 95 % of them"):

@@ -101,6 +101,11 @@ def load_tokenizer(path: str) -> Any:
         raise MissingError(f"cannot load the tokenizer of {path}: {str(error).splitlines()[0]}") from error
 
 
+def same_tokens(one: Any, other: Any) -> bool:
+    """Whether two tokenizers mean the same by every token id."""
+    return bool(one.get_vocab() == other.get_vocab())
+
+
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write a plain `transformers` folder: whole or not at all. Of several processes the first writes."""
     part = folder.with_name(folder.name + ".part")

@@ -26,7 +26,7 @@ from agora.train.doctor import check_start
 from agora.train.encode import Encoded, encode_conversations, encode_pairs, preview
 from agora.train.loop import StepLog, TrainResult, num_steps, train
 from agora.train.losses import beta_warning, get_pair_loss
-from agora.train.models import Trainee, load_policy, load_tokenizer, model_path, prepare, save_model
+from agora.train.models import Trainee, load_policy, load_tokenizer, model_path, prepare, same_tokens, save_model
 from agora.train.objectives import DPO, SFT, Objective, RewardLoss, reference_logprobs
 from agora.train.online import OnlineStepLog, num_rollouts, train_online
 from agora.train.rewards import WeightedReward
@@ -123,7 +123,8 @@ def train_ppo(
 
     Args:
         rewards: what is maximized.
-        value_start: reward model that the value model starts from, as in the paper; None: ``model`` with a fresh head.
+        value_start: reward model that the value model starts from, as in the paper; None: ``model`` with a fresh head,
+            as for a reward model with another tokenizer than the policy's.
     """
     if found := read_stage(out, settings):
         return found
@@ -135,6 +136,13 @@ def train_ppo(
     started = time.monotonic()
     trainee = _load(model, settings)
     kept, too_long = encode_prompts(trainee.tokenizer, prompts, max_tokens=settings.max_prompt_tokens)
+    notes: list[str] = []
+    if value_start is not None and not same_tokens(load_tokenizer(model_path(value_start)), trainee.tokenizer):
+        notes.append(
+            f"{value_start} has another tokenizer than the policy: it scores texts under its own template, and "
+            "the value model, which reads the policy's tokens, starts from the policy with a fresh head"
+        )
+        value_start = None
     value_model = _value_model(value_start, model, settings) if settings.algorithm == "ppo" else None
     name = settings.algorithm
     with progress(num_rollouts(len(kept), settings), f"training {name}", unit="step") as bar:
@@ -169,7 +177,7 @@ def train_ppo(
             peak_memory_mb(),
             {k: v for k, v in last.items() if k != "step"},
             {"prompt_too_long": len(too_long)} if too_long else {},
-            result.alarms,
+            (*notes, *result.alarms),
         ),
         trainee,
         result.log,
