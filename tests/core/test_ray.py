@@ -69,7 +69,11 @@ def start(folder: Path, on: str, what: str) -> subprocess.Popen[str]:
 
 def said(folder: Path, on: str, what: str, tries: int = 3) -> str:
     process = start(folder, on, what)
-    out, err = process.communicate(timeout=180)
+    try:
+        out, err = process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # Ray ends its processes with its driver
+        pytest.fail(f"nothing came back: {process.communicate()}")
     assert process.returncode == 0, err
     if "connection timeout" in out and tries > 1:  # a busy machine: the head starts a process for each client
         return said(folder, on, what, tries - 1)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -213,3 +217,29 @@ def test_neighbors_are_told_of_every_row_and_none_is_removed(tmp_path: Path) -> 
     assert kept(tmp_path)["a"]["nn_id"] is None
     with pytest.raises(UsageError, match="a squared distance"):
         NeighborSettings(threshold=0)
+
+
+@pytest.mark.slow
+def test_a_killed_search_for_neighbors_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, shared_dir: Path) -> None:
+    source = shared_dir / "data/magpie/neardup_planted.jsonl.gz"
+    command = [sys.executable, "-m", "agora.cli", "curate", "dedup", str(source), "--by", "exact,semantic"]
+    env = os.environ | {"AGORA_PROGRESS": "0"}
+    for name, kills in (("whole", 0), ("killed", 3)):
+        for turn in range(kills + 1):
+            out = tmp_path / f"{name}.jsonl"
+            process = subprocess.Popen([*command, "--out", str(out), "--workers", "1"], env=env)
+            made = sum(1 for _ in tmp_path.glob(f"{name}.work/*/0*.parquet"))
+            deadline = time.monotonic() + 240
+            while turn < kills and process.poll() is None and time.monotonic() < deadline:
+                if sum(1 for _ in tmp_path.glob(f"{name}.work/*/0*.parquet")) > made:  # in the middle of the next part
+                    process.kill()
+                time.sleep(0.01)
+            code = process.wait(240)
+            assert code == (-9 if turn < kills else 0)
+            assert out.exists() == (turn == kills)
+    whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
+    assert whole.read_bytes() == killed.read_bytes()
+    assert (tmp_path / "whole.rejects.jsonl").read_bytes() == (tmp_path / "killed.rejects.jsonl").read_bytes()
+    vectors = [sorted((tmp_path / f"{name}.work").rglob("*.parquet")) for name in ("whole", "killed")]
+    assert [p.read_bytes() for p in vectors[0]] == [p.read_bytes() for p in vectors[1]]
+    assert len(vectors[0]) == 3

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from agora.core.errors import AgoraError, MissingError, UsageError
@@ -34,6 +35,7 @@ class RayRunner:
     def __init__(self, address: str = "ray", workers: int | None = None) -> None:
         if workers is not None and workers < 1:
             raise UsageError(f"workers must be at least 1, got {workers}")
+        _use_token(address)  # before Ray is imported, which reads it once
         _import_ray()
         self.address, self.workers = address, workers
 
@@ -122,11 +124,22 @@ def _session(address: str) -> Iterator[Any]:
         )
     except (ConnectionError, TimeoutError, OSError, RuntimeError) as err:
         first = (str(err).strip().splitlines() or [type(err).__name__])[0]
-        raise MissingError(f"no Ray cluster answers ({first})", where=address, hint="see `ray status` there") from None
+        hint = "see `ray status` there; a cluster with tokens wants yours in RAY_AUTH_TOKEN or ~/.ray/auth_token"
+        raise MissingError(f"no Ray cluster answers ({first})", where=address, hint=hint) from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _use_token(address: str) -> None:
+    """Send the user's token to a cluster elsewhere, as Ray does by itself to one on this machine.
+
+    Ray makes a token when it first starts a cluster, and clusters that are started later ask for it.
+    """
+    token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if address.startswith("ray://") and (token or (Path.home() / ".ray" / "auth_token").is_file()):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _import_ray() -> Any:
