@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## align a small model end to end and print the path of the report (about five minutes)
+demo: $(STAMP) ## align a small model end to end and print the path of the report (about three minutes)
 	$(BIN)/agora loop --out runs/demo
 
 test: lint test-fast-only ## lint, type-check and test (under eight minutes on two cores)
