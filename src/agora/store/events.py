@@ -12,14 +12,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, insert, select, text
 
 from agora.core.errors import DataError
-from agora.core.json_text import dumps
 from agora.store.ids import now_us
 from agora.store.tables import EVENTS
 
 GENESIS = bytes(32)
+# built once: making a statement costs more than running it
+_LAST = select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1)
+_INSERT = insert(EVENTS)
+_HASHED = ("seq", "ts_us", "kind", "subject_id", "conversation_id", "message_id", "payload")
 _CHAIN_LOCK = 0x41474F52  # any constant: writers of one PostgreSQL database take turns on it
 
 
@@ -42,7 +46,7 @@ def append(connection: Connection, event: Event, *, ts_us: int | None = None) ->
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
-    last = connection.execute(select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1)).first()
+    last = connection.execute(_LAST).first()
     seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
     row = {
         "seq": seq,
@@ -53,15 +57,13 @@ def append(connection: Connection, event: Event, *, ts_us: int | None = None) ->
         "message_id": event.message_id,
         "payload": _canonical(dict(event.payload or {})),
     }
-    connection.execute(insert(EVENTS).values(**row, prev_hash=prev, hash=_hash(prev, row)))
+    connection.execute(_INSERT, {**row, "prev_hash": prev, "hash": _hash(prev, row)})
     return int(seq)
 
 
 def _canonical(value: Mapping[str, Any]) -> str:
     """JSON with sorted keys, so that equal values have equal bytes."""
-    import json
-
-    return json.dumps(json.loads(dumps(value)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _hash(prev: bytes, row: Mapping[str, Any]) -> bytes:
@@ -86,11 +88,11 @@ def verify(connection: Connection) -> ChainReport:
     found = connection.execution_options(yield_per=1000).execute(select(EVENTS).order_by(EVENTS.c.seq))
     with closing(found):
         for mapped in found.mappings():
-            row = dict(mapped)
+            row = {name: mapped[name] for name in _HASHED}
             count += 1
             if row["seq"] != count:
                 raise DataError(f"event {count} is missing from the log", where="events")
-            stored, told = bytes(row.pop("hash")), bytes(row.pop("prev_hash"))
+            stored, told = bytes(mapped["hash"]), bytes(mapped["prev_hash"])
             if told != prev or stored != _hash(prev, row):
                 raise DataError(f"event {count} is not what was written", where="events")
             prev = stored

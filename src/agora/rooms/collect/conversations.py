@@ -11,13 +11,30 @@ from dataclasses import asdict
 from typing import Any
 
 import zstandard
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from agora.core.json_text import dumps
 from agora.rooms.collect.tables import CONVERSATIONS, FEEDBACK, MESSAGES
 from agora.rooms.collect.types import ChatError, ChatMessage, ChatRole, Ending, NewMessage, Params, Status
 from agora.store import events
 from agora.store.ids import new_id, now_us
+
+# Statements of the hot path are built once: making one costs more than running it.
+_STATE = select(CONVERSATIONS.c.state).where(
+    CONVERSATIONS.c.conversation_id == bindparam("conversation"), CONVERSATIONS.c.subject_id == bindparam("subject")
+)
+_SENT = select(MESSAGES.c.message_id).where(
+    MESSAGES.c.conversation_id == bindparam("conversation"), MESSAGES.c.client_msg_id == bindparam("client")
+)
+_PARENT = select(MESSAGES.c.role, MESSAGES.c.conversation_id, MESSAGES.c.status).where(
+    MESSAGES.c.message_id == bindparam("message")
+)
+_TOUCH = (
+    update(CONVERSATIONS)
+    .where(CONVERSATIONS.c.conversation_id == bindparam("conversation"))
+    .values(updated_us=bindparam("now"))
+)
+_INSERT = insert(MESSAGES)
 
 
 def create_conversation(connection: Connection, subject_id: str, *, source: str = "web") -> str:
@@ -43,11 +60,7 @@ def owned_conversation(connection: Connection, subject_id: str, conversation_id:
     Raises:
         ChatError: ``not_found``.
     """
-    found = connection.scalar(
-        select(CONVERSATIONS.c.state).where(
-            CONVERSATIONS.c.conversation_id == conversation_id, CONVERSATIONS.c.subject_id == subject_id
-        )
-    )
+    found = connection.scalar(_STATE, {"conversation": conversation_id, "subject": subject_id})
     if found != "open":
         raise ChatError("not_found", "there is no such conversation", 404)
 
@@ -71,31 +84,23 @@ def add_user_message(connection: Connection, subject_id: str, new: NewMessage) -
         ChatError: the conversation is not theirs, or the parent is no reply of it.
     """
     owned_conversation(connection, subject_id, new.conversation_id)
-    known = connection.scalar(
-        select(MESSAGES.c.message_id).where(
-            MESSAGES.c.conversation_id == new.conversation_id, MESSAGES.c.client_msg_id == new.client_msg_id
-        )
-    )
+    known = connection.scalar(_SENT, {"conversation": new.conversation_id, "client": new.client_msg_id})
     if known is not None:
         return str(known), False
     _check_parent(connection, new.conversation_id, new.parent_id, "assistant")
     message_id = new_id()
     repaired = new.content.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    connection.execute(
-        insert(MESSAGES).values(
-            message_id=message_id,
-            conversation_id=new.conversation_id,
-            parent_id=new.parent_id,
-            role="user",
-            **_content(repaired),
-            created_us=now_us(),
-            completed_us=now_us(),
-            status=Status.COMPLETE,
-            edited_of=new.edited_of,
-            client_msg_id=new.client_msg_id,
-            flags=None if repaired == new.content else "text_repaired",
-        )
+    row = message_row(
+        message_id=message_id,
+        conversation_id=new.conversation_id,
+        parent_id=new.parent_id,
+        role="user",
+        text=repaired,
+        at_us=now_us(),
     )
+    flags = None if repaired == new.content else "text_repaired"
+    row |= {"edited_of": new.edited_of, "client_msg_id": new.client_msg_id, "flags": flags}
+    connection.execute(_INSERT, row)
     _touch(connection, new.conversation_id)
     _log(connection, "message.user", subject_id, new.conversation_id, message_id, chars=len(repaired))
     return message_id, True
@@ -113,7 +118,7 @@ def add_reconstructed(connection: Connection, conversation_id: str, parent_id: s
         at_us=now_us(),
         status=Status.RECONSTRUCTED,
     )
-    connection.execute(insert(MESSAGES).values(**row))
+    connection.execute(_INSERT, row)
     _log(connection, "message.reconstructed", None, conversation_id, message_id, role=role)
     return message_id
 
@@ -292,9 +297,7 @@ def _first_words(connection: Connection, conversation_id: str) -> str:
 def _check_parent(connection: Connection, conversation_id: str, parent_id: str | None, role: ChatRole) -> None:
     if parent_id is None and role == "assistant":
         return  # a first message has no parent
-    found = connection.execute(
-        select(MESSAGES.c.role, MESSAGES.c.conversation_id, MESSAGES.c.status).where(MESSAGES.c.message_id == parent_id)
-    ).first()
+    found = connection.execute(_PARENT, {"message": parent_id}).first()
     fitting = (role, "system") if role == "assistant" else (role,)  # a system message may stand before the first one
     if found is None or found.conversation_id != conversation_id or found.role not in fitting:
         raise ChatError("bad_parent", "the message to answer is not in this conversation", 422)
@@ -333,9 +336,7 @@ def _content(text: str) -> dict[str, bytes]:
 
 
 def _touch(connection: Connection, conversation_id: str) -> None:
-    connection.execute(
-        update(CONVERSATIONS).where(CONVERSATIONS.c.conversation_id == conversation_id).values(updated_us=now_us())
-    )
+    connection.execute(_TOUCH, {"conversation": conversation_id, "now": now_us()})
 
 
 def _log(
