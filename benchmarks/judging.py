@@ -9,8 +9,9 @@ asked here; with C calls in flight and a latency of L seconds nobody can get mor
 - peer 1: the `openai` client as its users run it (AsyncOpenAI, a semaphore, `json.loads`), nothing stored;
 - peer 2: one call at a time, as the published evaluation asks (a few calls, extrapolated).
 
-Then the restart: half of the answers are judged, a second run gets all of them; how long until its first call. And the
-memory: resident size after a quarter of the calls and at the end.
+Then the restart: half of the answers are judged, a second run gets all of them; how long until its first call. The
+memory: resident size after a quarter of the calls and at the end. And ours alone, without HTTP: 12,000 verdicts by an
+engine that answers at once: CPU seconds, memory, and how long a second run takes to skip them all.
 
     python benchmarks/judging.py [--calls 6400] [--in-flight 64] [--latency 0.2] [--json]
 """
@@ -228,10 +229,57 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         server.terminate()
         server.join()
     found["limit_calls_per_s"] = limit
+    found["without_http"] = without_http()
     medians = {name: statistics.median(values) for name, values in rates.items() if values}
     found["calls_per_s"] = {**medians, "one at a time": serial}
     found["share_of_limit"] = {name: value / limit for name, value in found["calls_per_s"].items()}
     return found
+
+
+class InstantEngine:
+    """Answers at once, and notes the resident memory on the way."""
+
+    uri, revision, capabilities = "speed:instant", "", frozenset({"chat"})
+
+    def __init__(self) -> None:
+        self.memory: list[float] = []
+
+    def chat(self, requests: Any) -> Any:
+        """The usual reply with the code that was asked for."""
+        from agora.engines.types import Generation, Usage
+
+        for request in requests:
+            self.memory.append(resident_mb())
+            token = request.messages[0]["content"].rsplit('"verdict_id": "', 1)[1][:16]
+            text = json.loads(answer(token))["choices"][0]["message"]["content"]
+            yield Generation(request.id, text, "stop_token", usage=Usage(1700, 230))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def without_http(num_calls: int = 12_000) -> dict[str, float]:
+    """What judging costs beside the calls."""
+    from agora.engines.cache import CachedEngine
+    from agora.rooms.judge.llm import LlmJudge
+    from agora.rooms.judge.score import score_items, settle
+    from agora.rooms.judge.verdicts import VerdictFile
+
+    items, engine = score_items(*benchmark(num_calls)), InstantEngine()
+    with tempfile.TemporaryDirectory() as scratch:
+        judge = LlmJudge(CachedEngine(engine, Path(scratch) / "cache.sqlite"), name="speed")  # type: ignore[arg-type]
+        file, prompt = Path(scratch) / "verdicts.jsonl", judge.prompt("score")
+        start = time.process_time()
+        with VerdictFile(file, judge.name, prompt, "score") as stored:
+            settle(items, judge, judge.score, stored)
+        cpu = time.process_time() - start
+        begun = time.perf_counter()
+        with VerdictFile(file, judge.name, prompt, "score") as stored:
+            assert settle(items, judge, judge.score, stored) == 0
+        skipped = time.perf_counter() - begun
+    quarter = engine.memory[len(items) // 4]
+    growth = (engine.memory[-1] - quarter) / (0.75 * len(items)) * 1000
+    return {"verdicts": len(items), "cpu_ms_each": 1e3 * cpu / len(items), "skip_s": skipped, "mb_per_1000": growth}
 
 
 def rate(times: Sequence[float], latency_s: float) -> float:
@@ -268,11 +316,15 @@ def main() -> None:
     print(f"{found['limit_calls_per_s']:.0f} calls/s")
     for name, value in found["calls_per_s"].items():
         print(f"  {name:18} {value:7.1f} calls/s  {100 * found['share_of_limit'][name]:5.1f} % of the limit")
-    restart, memory = found["restart"], found["memory_mb"]
+    restart, memory, alone = found["restart"], found["memory_mb"], found["without_http"]
     print(f"restart: {restart['skipped']:,} verdicts skipped, first call after {restart['first_call_after_s']:.2f} s")
     print(
         f"memory: {memory['after_a_quarter']:.0f} MB after a quarter, {memory['at_the_end']:.0f} MB at the end "
         f"({memory['growth_per_1000_calls']:.2f} MB per 1,000 calls)"
+    )
+    print(
+        f"without HTTP: {alone['verdicts']:,} verdicts, {alone['cpu_ms_each']:.2f} ms of CPU each, "
+        f"{alone['mb_per_1000']:.2f} MB per 1,000, all skipped by a second run in {alone['skip_s']:.2f} s"
     )
 
 
