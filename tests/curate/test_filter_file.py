@@ -218,3 +218,49 @@ def test_repetition_is_removed_before_length_is_chosen(shared_dir: Path, tmp_pat
     assert guarded.reasons["not repeats(answer) < 0.5"] == 177
     assert round(mean_score(trapped), 2) == 6.32
     assert round(mean_score(guarded), 2) == 6.58
+
+
+def test_rows_of_ours_that_lack_what_curation_looks_at_are_set_aside_with_what_is_wrong(tmp_path: Path) -> None:
+    good, no_user, no_text, odd = talk(id="a"), talk(id="b"), talk(id="c"), talk(id="d")
+    no_user["messages"] = no_user["messages"][1:]
+    no_text["messages"][0]["content"] = None
+    odd["tags"] = ["quality"]
+    other = {**talk(id="e"), "schema": "task/1"}
+    lacking = {k: v for k, v in talk(id="f").items() if k != "provenance"}
+    source = write(tmp_path / "in.jsonl", [good, no_user, no_text, odd, other, lacking])
+    report = filter_file(source, tmp_path / "kept.jsonl", "true")
+    assert ids(report.out) == ["a"] and report.reasons == {"not a conversation/1 row": 5}
+    told = [row["detail"] for row in read(tmp_path / "kept.rejects.jsonl")]
+    assert told == [
+        "no user turn",
+        "a message has no known role, or no text",
+        "'tags' is no object",
+        "its schema is 'task/1'",
+        "it has no 'provenance'",
+    ]
+
+
+def test_repeated_ids_are_made_anew_so_that_every_row_can_be_told_apart(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", [talk("One?", id="a"), talk("Two?", id="a"), talk("Three?", id="b")])
+    found = ids(filter_file(source, tmp_path / "kept.jsonl", "true").out)
+    assert len(set(found)) == 3 and found[0] == "a" and found[2] == "b"
+
+
+def test_a_clause_that_reads_whole_texts_is_asked_only_of_rows_that_still_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agora.curate.expressions import fields
+
+    read_texts: list[str] = []
+    slow = fields.FUNCTIONS["repeats"]
+
+    def counted(text: str) -> float:
+        read_texts.append(text)
+        return repeated_share(text)
+
+    monkeypatch.setitem(fields.FUNCTIONS, "repeats", slow.__class__(slow.takes, slow.kind, counted, slow.means))
+    rows = [talk(f"Q{i}?", f"Answer {i}", id=f"r{i}", quality="good" if i < 3 else "poor") for i in range(20)]
+    report = filter_file(
+        write(tmp_path / "a.jsonl", rows), tmp_path / "b.jsonl", "quality >= good and repeats(answer) < 0.5"
+    )
+    assert ids(report.out) == ["r0", "r1", "r2"] and len(read_texts) == 3

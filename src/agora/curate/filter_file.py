@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Unknown = Literal["drop", "keep"]
 _BATCH_ROWS = 4096
 _LENGTHS = frozenset({"len", "words", "lines"})
+_SLOW = frozenset({"repeats", "run", "nonprinting"})
 # Among answers chosen for their length, those that go in circles come first: they must be gone before.
 _GUARD = "repeats(answer) < 0.5"
 
@@ -175,12 +176,12 @@ def _judge_batch(rows: list[JsonMap], verdicts: _Verdicts, unknown: Unknown) -> 
     evaluator = Evaluator(rows)
     codes = np.zeros(len(rows), dtype=np.int32)
     for clause in verdicts.program.clauses:
-        truth = evaluator.truth(clause.node)
+        standing = codes == 0
+        known, false = _decided(clause, rows, evaluator, standing)
         for name in _fields(clause):
             verdicts.known[name] += int(evaluator.column(Field(name)).known.sum())
-        standing = codes == 0
-        codes[standing & truth.known & ~truth.values] = verdicts.code(clause.text, f"not {_in_words(clause.text)}")
-        lacking = standing & ~truth.known
+        codes[false] = verdicts.code(clause.text, f"not {_in_words(clause.text)}")
+        lacking = standing & ~known
         if lacking.any():
             verdicts.n_unknown += int(lacking.sum())
             if unknown == "drop":
@@ -194,6 +195,26 @@ def _judge_batch(rows: list[JsonMap], verdicts: _Verdicts, unknown: Unknown) -> 
     if verdicts.keys:
         verdicts.ties.extend(int(stable_id(row["id"]), 16) for row in rows)
     return codes
+
+
+def _decided(
+    clause: Clause, rows: list[JsonMap], evaluator: Evaluator, standing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where a clause is known and where it is false, among the rows that still stand.
+
+    What reads whole texts is asked of these rows only: most have failed a cheaper clause before.
+    """
+    import numpy as np
+
+    slow = any(isinstance(node, Call) and node.name in _SLOW for node in walk(clause.node))
+    if not slow or standing.all():
+        truth = evaluator.truth(clause.node)
+        return truth.known, standing & truth.known & ~truth.values
+    places = np.flatnonzero(standing)
+    truth = Evaluator([rows[i] for i in places.tolist()]).truth(clause.node)
+    known, false = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    known[places], false[places] = truth.known, truth.known & ~truth.values
+    return known, false
 
 
 def _in_words(text: str) -> str:

@@ -11,19 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from agora.core.errors import DataError
 from agora.core.json_rows import Row
-from agora.core.records import Conversation, JsonMap, Provenance, Sample
+from agora.core.records import ROLES, Conversation, JsonMap, Provenance, Sample, stable_id
 from agora.core.schemas import from_row, to_row
 from agora.core.tables import Rejects, read_rows
 from agora.curate.importers import import_conversations
 
 RecordType = type[Sample] | type[Conversation]
 _OWN: dict[str, RecordType] = {Sample.SCHEMA: Sample, Conversation.SCHEMA: Conversation}
+_REQUIRED = {
+    Sample.SCHEMA: frozenset({"id", "run_id", "slice", "index", "seed", "messages", "raw_text", "finish_reason"}),
+    Conversation.SCHEMA: frozenset({"id", "messages", "provenance"}),
+}
+_MAPS = ("tags", "scores", "meta", "gen", "answer_gen", "provenance")
 
 
 class Source(NamedTuple):
-    """A file and how it is read: ``format`` is ``sample`` for our samples, else an importer's name or ``auto``."""
+    """A file and how it is read: ``format`` is the schema of our own records, else an importer's name or ``auto``."""
 
     path: Path
     format: str
@@ -46,36 +50,57 @@ def open_source(path: Path, format: str = "auto") -> Source:
         rows = read_rows(path, rejects=Rejects())
         first = next((row.data for row in rows), None)
         rows.close()  # type: ignore[attr-defined]  # it holds the file open
-        if first is not None and first.get("schema") == Sample.SCHEMA:
-            return Source(path, "sample", Sample)
+        schema = None if first is None else first.get("schema")
+        if isinstance(schema, str) and schema in _OWN:
+            return Source(path, schema, _OWN[schema])
     return Source(path, format, Conversation)
 
 
 def read_record_rows(source: Source, rejects: Rejects, *, limit: int | None = None) -> Iterator[Row]:
     """The rows of a source with their place; what cannot be read goes to ``rejects``.
 
+    Our own rows pass as they stand once they have what curation looks at; an id that an earlier row had is made anew.
+
     Raises:
         DataError: unknown format, an empty file, or most rows cannot be read.
         UsageError: unknown format name.
     """
-    if source.format != "sample":
+    if source.format not in _OWN:
         for conversation in import_conversations(source.path, format=source.format, rejects=rejects, limit=limit):
             yield Row(conversation.provenance.line or 0, to_row(conversation))
         return
+    seen: set[int] = set()  # hashes, which take a fraction of the ids
     for row in read_rows(source.path, rejects=rejects, limit=limit):
-        problem = _problem(row.data)
-        if problem is None:
-            yield row
-        else:
-            rejects.add(f"{source.path}:{row.line}", f"not a {Sample.SCHEMA} row", row.data, detail=problem)
+        problem = _problem(row.data, source.format)
+        if problem is not None:
+            rejects.add(f"{source.path}:{row.line}", f"not a {source.format} row", row.data, detail=problem)
+            continue
+        known = hash(row.data["id"])
+        if known in seen:
+            row = Row(row.line, {**row.data, "id": stable_id(row.data["id"], row.line)})
+        seen.add(known)
+        yield row
 
 
-def _problem(row: JsonMap) -> str | None:
-    try:
-        from_row(Sample, row)
-    except DataError as error:
-        return error.what
-    return None
+def _problem(row: JsonMap, schema: str) -> str | None:
+    """What a row lacks of what curation looks at; None for a usable one."""
+    if row.get("schema") != schema:
+        return f"its schema is {str(row.get('schema'))[:40]!r}"
+    if not _REQUIRED[schema] <= row.keys():
+        return f"it has no {min(_REQUIRED[schema] - row.keys())!r}"
+    messages = row["messages"]
+    if type(row["id"]) is not str or type(messages) is not list:
+        return "its id is no text, or its messages are no list"
+    asked = False
+    for message in messages:
+        role = message.get("role") if type(message) is dict else None
+        if role not in ROLES or type(message.get("content")) is not str:
+            return "a message has no known role, or no text"
+        asked = asked or role == "user"
+    if not asked:
+        return "no user turn"
+    wrong = [name for name in _MAPS if type(row.get(name, {})) is not dict]
+    return f"{wrong[0]!r} is no object" if wrong else None
 
 
 def conversation_of(row: JsonMap) -> Conversation:
