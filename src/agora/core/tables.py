@@ -143,14 +143,14 @@ def read_slice(
 def read_picked(path: Path, numbers: Iterable[int]) -> Iterator[Row]:
     """Read single rows again: those on the given 1-based lines (items of an array, rows of Parquet), ascending.
 
-    One pass over the file; only the wanted rows are parsed. A number beyond the end gives no row.
+    One pass over the file; only the wanted rows are parsed. A number outside the file gives no row.
 
     Raises:
         MissingError, DataError: as for :func:`read_rows`; a wanted row is malformed.
     """
     path = Path(path)
     require_file(path)
-    wanted = sorted(set(numbers))
+    wanted = sorted({number for number in numbers if number > 0})
     return _picked(path, wanted) if wanted else iter(())
 
 
