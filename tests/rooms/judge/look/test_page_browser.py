@@ -228,3 +228,22 @@ def test_the_static_table_holds_what_the_script_computes(
         texts.append([*bodies, *tab.page.locator("table.pairs").all_inner_texts()])
         tab.close()
     assert texts[0] == texts[1]
+
+
+def test_a_page_of_the_published_files_opens_and_tells_61_of_66_pairs_apart(
+    chromium: Any, shared_dir: Path, tmp_path: Path
+) -> None:
+    judged = shared_dir / "data" / "wildbench" / "judged" / "gpt-4-turbo-2024-04-09.v2.0522"
+    path = tmp_path / "board.html"
+    path.write_text(render_page(page_data([judged])), encoding="utf-8")
+    assert path.stat().st_size < 12_500_000
+    tab = Tab(chromium, path)
+    assert tab.page.inner_text(".separable") == "61 of 66"
+    table = tab.page.evaluate(READ)[0]
+    published = {"gemma-2b-it": 6.2109, "gemma-7b-it": 23.8672, "gpt-3.5-turbo-0125": 42.1094}
+    assert {name: round(float(table[name]["score"]), 4) for name in published} == published
+    tab.open("#task?id=ae006110bb364606&m=11")
+    tab.page.wait_for_selector("article[aria-label='gemma-2b-it'] >> text=The answer is empty.")
+    assert "did not generate any response" in tab.page.inner_text("article[aria-label='gemma-2b-it']")
+    assert tab.problems == []
+    tab.close()
