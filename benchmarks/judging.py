@@ -38,8 +38,8 @@ os.environ.setdefault("AGORA_PROGRESS", "0")
 _MARK = b'verdict_id\\": \\"'
 
 
-def serve(port: Any, log: Any, latency_s: float) -> None:
-    """An HTTP/1.1 server that answers each POST after ``latency_s`` with a verdict; ``log`` gets the times of calls."""
+def serve(port: Any, latency_s: float) -> None:
+    """An HTTP/1.1 server that answers each POST after ``latency_s`` with a verdict, and tells when it was called."""
     times: list[float] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -184,7 +184,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     tasks, answers = benchmark(args.calls)
     context = multiprocessing.get_context("spawn")
     port = context.Value("i", 0)
-    server = context.Process(target=serve, args=(port, None, args.latency), daemon=True)
+    server = context.Process(target=serve, args=(port, args.latency), daemon=True)
     server.start()
     while not port.value:
         time.sleep(0.02)

@@ -70,13 +70,8 @@ def read_answer_files(paths: Iterable[Path], tasks: TaskSet | None = None) -> li
     return [answer for path in dict.fromkeys(files) for answer in read_answers(path, tasks)]
 
 
-def split_baselines(
-    names: Iterable[str], answers: list[Answer], tasks: TaskSet | None = None
-) -> tuple[list[Answer], list[str]]:
+def baseline_answers(names: Iterable[str], answers: list[Answer], tasks: TaskSet | None = None) -> list[Answer]:
     """The answers of the baselines, each a model among the answers or a file or folder of its own answers.
-
-    Returns:
-        the answers, and the baselines' model names in order.
 
     Raises:
         MissingError: neither; names the models there are.
@@ -91,7 +86,7 @@ def split_baselines(
         else:
             hint = f"the answers are by {', '.join(sorted(models))}"
             raise MissingError(f"{name!r} is neither a model among the answers nor a file", hint=hint)
-    return found, list(dict.fromkeys(answer.model for answer in found))
+    return found
 
 
 def _requests(tasks: TaskSet) -> dict[str, str | None]:

@@ -219,13 +219,13 @@ def reparse(
 def _docket(
     tasks: Path, answers: list[Path], baselines: list[str] | None, settings: JudgingSettings, allow_partial: bool
 ) -> Docket:
-    from agora.rooms.judge.answer_files import read_answer_files, split_baselines
+    from agora.rooms.judge.answer_files import baseline_answers, read_answer_files
     from agora.rooms.judge.judging import make_docket
     from agora.rooms.judge.types import TaskSet
 
     task_set = TaskSet.read(tasks)
     given = read_answer_files(answers, task_set)
-    against = split_baselines(baselines, given, task_set)[0] if baselines else []
+    against = baseline_answers(baselines, given, task_set) if baselines else []
     return make_docket(task_set, given, settings, baseline_answers=against, allow_partial=allow_partial)
 
 
