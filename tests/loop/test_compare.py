@@ -12,10 +12,10 @@ from agora.core.errors import ConfigError
 from agora.core.records import Sample, Verdict
 from agora.core.runs import RunDir
 from agora.core.tables import read_records, write_jsonl
-from agora.loop.compare.datasets import data_set, slug_of
+from agora.loop.compare.datasets import data_set
 from agora.loop.compare.flow import Comparison, compare_data
 from agora.loop.compare.results import outcomes
-from agora.loop.compare.settings import ARMS, CompareConfig
+from agora.loop.compare.settings import ARMS, CompareConfig, slug_of
 from agora.rooms.synthesize.distances import nearest_distances
 
 
@@ -116,6 +116,8 @@ def test_wrong_arms_are_told() -> None:
         small(arms=("magpy",))
     with pytest.raises(ConfigError, match="is an arm's"):
         small(files={"web": "x.jsonl"})
+    with pytest.raises(ConfigError, match="cannot be told from another"):
+        small(files={"Web!": "x.jsonl"})
     with pytest.raises(ConfigError, match="knows its own tasks only"):
         small(tasks_file="t.jsonl")
 

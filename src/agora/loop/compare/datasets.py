@@ -16,7 +16,7 @@ from agora.curate.importers import import_conversations
 from agora.curate.text import normalize
 from agora.engines import open_engine
 from agora.engines.types import Engine, Sampling
-from agora.loop.compare.settings import CompareConfig
+from agora.loop.compare.settings import CompareConfig, slug_of
 from agora.loop.data import CLOCK
 from agora.loop.stored import read_stored
 from agora.microcosm.world import World
@@ -44,11 +44,6 @@ def data_set(run: RunDir, config: CompareConfig, name: str, seed: int, reserved:
             rows = [_unreserved(sample, taken) for sample in _make(run, config, name, seed)]
             write_jsonl(path, sorted(rows, key=lambda sample: not sample.kept))
     return read_stored(path, Sample)
-
-
-def slug_of(name: str) -> str:
-    """A file name for a data set."""
-    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
 def _unreserved(sample: Sample, taken: set[str]) -> Sample:

@@ -18,11 +18,11 @@ from agora.core.runs import RunDir
 from agora.core.tables import read_json, write_json, write_jsonl
 from agora.engines import open_engine
 from agora.engines.types import ChatRequest, Sampling
-from agora.loop.compare.datasets import data_set, slug_of
+from agora.loop.compare.datasets import data_set
 from agora.loop.compare.grid import decoding_grid
 from agora.loop.compare.measure import DataFacts, facts_of
 from agora.loop.compare.results import Outcome, outcomes
-from agora.loop.compare.settings import CompareConfig
+from agora.loop.compare.settings import CompareConfig, slug_of
 from agora.loop.settings import CHECKER, LoopConfig
 from agora.loop.stored import read_stored
 from agora.loop.tasks import held_out_tasks

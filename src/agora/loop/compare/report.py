@@ -9,10 +9,9 @@ from typing import Any
 from agora.core.records import Sample, Task
 from agora.core.report import Example, Report
 from agora.core.runs import RunDir
-from agora.loop.compare.datasets import slug_of
 from agora.loop.compare.measure import DataFacts
 from agora.loop.compare.results import Outcome
-from agora.loop.compare.settings import CompareConfig
+from agora.loop.compare.settings import CompareConfig, slug_of
 from agora.loop.stored import read_stored
 
 WHAT = {

@@ -23,6 +23,11 @@ ARMS = (
 NEEDS_WORLD = frozenset({"people", "log", "web", "magpie, filtered by the truth"})
 
 
+def slug_of(name: str) -> str:
+    """A file name for a data set."""
+    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+
+
 class SelfInstructSettings(Config):
     """The seeded generator; see :class:`agora.rooms.synthesize.self_instruct.SelfInstruct`."""
 
@@ -90,6 +95,12 @@ class CompareConfig(Config):
         twice = sorted(set(self.files) & set(self.arms))
         if twice:
             raise ConfigError(f"the name {twice[0]!r} is an arm's; choose another for the file")
+        slugs = [slug_of(name) for name in self.names]
+        same = next(
+            (name for name, slug in zip(self.names, slugs, strict=True) if slugs.count(slug) > 1 or not slug), None
+        )
+        if same is not None:
+            raise ConfigError(f"the name {same!r} cannot be told from another by its letters and digits")
         if self.tasks_file is not None and self.judge == CHECKER:
             raise ConfigError("the microcosm's checker knows its own tasks only", hint="name another judge")
         if not self.names:
