@@ -21,7 +21,7 @@ def compare(
     set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, such as rows=300.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Train one student on several data sets of equal size and judge it on held-out tasks. Under half an hour."""
+    """Train one student on several data sets of equal size and judge it on held-out tasks."""
     from agora.core.config import load_config
     from agora.core.errors import UsageError
     from agora.core.runs import RunDir

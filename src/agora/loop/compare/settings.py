@@ -57,7 +57,7 @@ class GridSettings(Config):
 
 
 class CompareConfig(Config):
-    """One comparison. The default sizes take about a quarter of an hour on two cores."""
+    """One comparison; the default sizes suit the microcosm."""
 
     model: str = Field("microcosm:chat", description="aligned model that is drawn from and answers (engine URI)")
     tokenizer: str | None = Field(None, description="tokenizer of a model that is served elsewhere")
