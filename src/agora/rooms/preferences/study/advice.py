@@ -63,15 +63,27 @@ def _gain(arm: ArmResult) -> float:
     return effect.difference.estimate if effect is not None else 0.0
 
 
+def title_of(study: StudyResult) -> str:
+    """The aspect, and the study's own name where that says more."""
+    aspect = name_of(study.vary)
+    own = study.name.replace("_", " ")
+    return aspect if own in (aspect, study.vary.replace("_", " ")) else f"{aspect} ({study.name})"
+
+
+def upper_first(text: str) -> str:
+    """With a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def _ranking(studies: Sequence[StudyResult]) -> str:
     ranked = sorted(studies, key=spread, reverse=True)
-    parts = [f"{study.name} ({name_of(study.vary)}) {spread(study):.1f}" for study in ranked]
+    parts = [f"{title_of(study)} {spread(study):.1f}" for study in ranked]
     return f"Points of the average between best and worst value, largest first: {', '.join(parts)}."
 
 
 def _advice(study: StudyResult, categories: Sequence[str]) -> str:
     base, best = study.baseline, best_arm(study)
-    what = name_of(study.vary).capitalize() + (f" ({study.name})" if study.name != study.vary else "")
+    what = upper_first(title_of(study))
     if best is None:
         sentence = f'{what}: keep "{base.arm.value}"; no other value is better beyond noise.'
         cheaper = _cheaper(study)

@@ -9,7 +9,7 @@ from typing import Any
 from agora.core.report import Report
 from agora.core.stats import Interval
 from agora.rooms.preferences.study import charts
-from agora.rooms.preferences.study.advice import best_arm, name_of
+from agora.rooms.preferences.study.advice import best_arm, name_of, title_of, upper_first
 from agora.rooms.preferences.study.effects import AVERAGE, N_BOOT, Effect
 from agora.rooms.preferences.study.recipe import Recipe
 from agora.rooms.preferences.study.result import ArmResult, CostRow, SeedRow, StudyReport, StudyResult
@@ -97,7 +97,7 @@ def _overview(report: Report, found: StudyReport) -> None:
 
 
 def _study(report: Report, study: StudyResult, found: StudyReport) -> None:
-    report.section(f"{name_of(study.vary).capitalize()}: {study.name}")
+    report.section(upper_first(title_of(study)))
     if study.question:
         report.text(study.question)
     columns = [*found.categories, AVERAGE]
