@@ -15,19 +15,31 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+Columns = Iterator[tuple[str, Callable[[BoardRow], str]]]
+
+
 def tables(board: Leaderboard) -> Iterator[Table]:
-    """One rich table a judge."""
+    """One rich table a judge, and one of its comparisons where it also gave scores."""
     for table in board.tables:
-        yield _table(table, board.margin)
+        name = f"Judge: {table.judge} {table.version}".rstrip()
+        out = _ranked(table, name, [*_value_columns(table), *_rating_columns(table), *_length_columns()])
+        notes = list(_caption(table))
+        margin = "rewards without length margin" if board.margin is None else f"length margin K = {board.margin}"
+        if table.ranked_by == "reward":
+            notes.append(margin)
+        out.caption = "\n".join(notes)
+        yield out
+        if table.ranked_by == "score" and any(row.reward for row in table.rows):
+            pairs = _ranked(table, f"{name}, comparisons", list(_reward_columns(table)))
+            pairs.caption = margin
+            yield pairs
 
 
-def _table(table: JudgeTable, margin: int | None) -> Table:
+def _ranked(table: JudgeTable, title: str, columns: list[tuple[str, Callable[[BoardRow], str]]]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    name = printable(f"{table.judge} {table.version}".strip())
-    columns = list(_columns(table))
-    out = Table(title=f"Judge: {escape(name)}", title_justify="left", caption_justify="left")
+    out = Table(title=escape(printable(title)), title_justify="left", caption_justify="left")
     out.add_column("#", justify="right")
     out.add_column("95 %", justify="right")
     out.add_column("model", overflow="fold")
@@ -40,16 +52,16 @@ def _table(table: JudgeTable, margin: int | None) -> Table:
         bounds = "" if row.rank_bounds is None else f"{row.rank_bounds[0]}-{row.rank_bounds[1]}"
         mark = {True: ">", False: "~", None: ""}[separable.get(row.name)]
         out.add_row(rank, bounds, escape(printable(row.name)), *[cell(row) for _, cell in columns], mark)
-    out.caption = "\n".join(_caption(table, margin))
     return out
 
 
-def _columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow], str]]]:
-    """The columns that the table has something for."""
-    if any(row.score for row in table.rows):
-        yield from _score_columns(table)
-    if any(row.reward for row in table.rows):
-        yield from _reward_columns(table)
+def _value_columns(table: JudgeTable) -> Columns:
+    """Scores, or rewards in a table without scores."""
+    return _score_columns(table) if any(row.score for row in table.rows) else _reward_columns(table)
+
+
+def _rating_columns(table: JudgeTable) -> Columns:
+    """The ratings that the votes determine, and the reference's figures where they were asked for."""
     if table.ratings and table.ratings.ratings:
         yield "rating", lambda row: _rating(table.rating(row.name))
     if table.ratings_at_equal_length and table.ratings_at_equal_length.ratings:
@@ -58,11 +70,14 @@ def _columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow], str]
         yield "at equal style", lambda row: _rating(table.rating_at_equal_style(row.name))
     if any(row.legacy for row in table.rows):
         yield from _legacy_columns(table)
+
+
+def _length_columns() -> Columns:
     yield "coverage", lambda row: f"{100 * row.coverage:.1f} %"
     yield "chars", _chars
 
 
-def _score_columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow], str]]]:
+def _score_columns(table: JudgeTable) -> Columns:
     yield "WB-Score", _score
     yield "95 % interval", lambda row: _range(row.score.interval) if row.score and row.rank else ""
     if any(row.score and row.score.macro is not None for row in table.rows):
@@ -71,7 +86,7 @@ def _score_columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow]
     yield "n", lambda row: f"{row.score.n:,}" if row.score else ""
 
 
-def _reward_columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow], str]]]:
+def _reward_columns(table: JudgeTable) -> Columns:
     baselines = sorted({name for row in table.rows if row.reward for name in row.reward.baselines})
     yield "Reward mix", lambda row: "missing" if not row.reward or row.reward.mix is None else f"{row.reward.mix:.2f}"
     yield "95 % interval", lambda row: _range(row.reward.mix_interval if row.reward else None)
@@ -83,7 +98,7 @@ def _reward_columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow
         yield heading, partial(_controlled, name)
 
 
-def _legacy_columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow], str]]]:
+def _legacy_columns(table: JudgeTable) -> Columns:
     if any(row.legacy and row.legacy.macro is not None for row in table.rows):
         yield "legacy macro", lambda row: _figure(row.legacy.macro if row.legacy else None, 2)
     if any(row.reward for row in table.rows):
@@ -95,7 +110,7 @@ def _legacy_columns(table: JudgeTable) -> Iterator[tuple[str, Callable[[BoardRow
         )
 
 
-def _caption(table: JudgeTable, margin: int | None) -> Iterator[str]:
+def _caption(table: JudgeTable) -> Iterator[str]:
     yield f"{table.num_tasks:,} tasks ({table.basis}); n: tasks with a score; 95 %: bootstrap over tasks"
     found = table.separability
     if found is not None:
@@ -105,8 +120,6 @@ def _caption(table: JudgeTable, margin: int | None) -> Iterator[str]:
         )
     if any(row.legacy for row in table.rows):
         yield "legacy: as the reference computes it, with its faults; for comparison with published numbers only"
-    if any(row.reward for row in table.rows):
-        yield "rewards without length margin" if margin is None else f"rewards with length margin K = {margin}"
 
 
 def _score(row: BoardRow) -> str:
