@@ -102,7 +102,10 @@ def topic_map(points: Sequence[Mapping[str, Any]], color: str) -> Any:
         shape=alt.Shape("data set:N", legend=alt.Legend(orient="top", title=None)) if several else alt.Undefined,
         tooltip=["text:N", "topic:N", *([f"{color}:N"] if color != "topic" else []), "data set:N"],
     )
-    names = alt.Chart(alt.InlineData(values=_topic_places(points))).encode(x="x:Q", y="y:Q", text="topic:N")
+    places = _topic_places(points)
+    if not places:  # an empty layer has no extent, which the browser would complain of
+        return chart.properties(height=480)
+    names = alt.Chart(alt.InlineData(values=places)).encode(x="x:Q", y="y:Q", text="topic:N")
     halo = names.mark_text(fontSize=12, fontWeight="bold", stroke="white", strokeWidth=4, strokeJoin="round")
     return (chart + halo + names.mark_text(fontSize=12, fontWeight="bold", color="#222")).properties(height=480)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -281,6 +282,7 @@ def _map(report: Report, sets: list[Dataset], covered: Coverage | None, points: 
             caption=f"Map of {len(points):,} instructions: alike ones lie close together; words that only a region has",
             alt=f"A map of {len(points):,} instructions colored by {color}; hover a point to read it.",
         )
+        _topic_table(report, sets, points)
     if covered is not None and len(sets) > 1:
         first, second = sets[0].name, sets[1].name
         rows: list[list[Cell]] = [
@@ -295,6 +297,19 @@ def _map(report: Report, sets: list[Dataset], covered: Coverage | None, points: 
             note=f"Squared distance of unit vectors; {covered.n_first:,} and {covered.n_second:,} instructions drawn.",
             formats=dict.fromkeys(columns[1:], ".1%"),
         )
+
+
+def _topic_table(report: Report, sets: list[Dataset], points: Points) -> None:
+    counts = Counter((p["topic"], p["data set"]) for p in points)
+    topics = sorted({topic for topic, _ in counts}, key=lambda t: -sum(counts[t, data.name] for data in sets))
+    if len(topics) < 2:
+        return
+    columns = ["topic", *(f"share of {data.name}" for data in sets)]
+    drawn = {data.name: sum(counts[t, data.name] for t in topics) or 1 for data in sets}
+    rows: list[list[Cell]] = [[t, *(counts[t, d.name] / drawn[d.name] for d in sets)] for t in topics]
+    note = "Topics are groups of instructions whose vectors lie together (k-means), named by words that only they hold."
+    formats = dict.fromkeys(columns[1:], ".1%")
+    report.table(columns, rows, caption="Topics of the instructions on the map", note=note, formats=formats)
 
 
 def _cost(report: Report, sets: list[Dataset]) -> None:
