@@ -172,6 +172,16 @@ def test_wrong_settings_are_told(settings: dict[str, Any], told: str) -> None:
     assert told in str(caught.value)
 
 
+def test_a_wrong_place_or_embedder_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    missing, out = tmp_path / "missing.jsonl", tmp_path / "out.jsonl"
+    with pytest.raises(UsageError, match='"mars" is no place to run on'):
+        dedup_file(missing, out, DedupSettings(("exact",)), on="mars")
+    with pytest.raises(UsageError, match="did you mean minilm"):
+        dedup_file(missing, out, DedupSettings(("semantic",), embedder="minlm"))
+    with pytest.raises(UsageError, match="did you mean minilm"):
+        mark_neighbors_file(missing, out, NeighborSettings(embedder="minlm"))
+
+
 def test_the_command_tells_the_funnel_and_takes_thresholds(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", [chat("a", BASE), chat("b", BASE), chat("c", NEAR)])
     command = ["curate", "dedup", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "o.jsonl")]

@@ -28,7 +28,7 @@ from agora.core.records import stable_id
 from agora.core.shards import Outcome, Shard, Step, make_shards, outcome_of, run_shard, shard_file
 from agora.core.workers import LocalRunner, Runner, SerialRunner
 
-__all__ = ["JobReport", "Runner", "Shard", "Step", "make_shards", "run_steps", "run_tasks"]
+__all__ = ["JobReport", "Runner", "Shard", "Step", "check_place", "make_shards", "run_steps", "run_tasks"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -179,6 +179,16 @@ def _report(out: Path, outcomes: Sequence[Outcome], resumed: int, workers: int, 
         seconds=round(time.perf_counter() - began, 3),
         workers=workers,
     )
+
+
+def check_place(on: str) -> None:
+    """See before the work that it can run there.
+
+    Raises:
+        ConfigError: no such place; names the nearest.
+        MissingError: Ray is not installed.
+    """
+    _runner_of(on)
 
 
 def _runner_of(on: str) -> Callable[[int], Runner]:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from agora.core.errors import UsageError
+from agora.core.jobs import check_place
 from agora.core.progress import progress
 from agora.core.records import JsonMap
 from agora.curate.curation import CurateReport, Curation, curate
 from agora.curate.duplicates import mark_duplicates
+from agora.curate.embeddings import find_embedder
 from agora.curate.expressions.fields import spec_of
 from agora.curate.neighbors.search import EXACT_UP_TO, PAIRS_FROM, THRESHOLD, similarity_of
 from agora.curate.rows import instruction_of, user_turns, with_tag
@@ -116,6 +118,9 @@ def dedup_file(
         MissingError: the embedder's package is not installed.
     """
     settings = settings or DedupSettings()
+    check_place(on)
+    if "semantic" in settings.by:
+        find_embedder(settings.embedder)
     folder = Path(work) if work else beside(Path(out), "work")
     steps = [_STEPS[layer] for layer in settings.layers]
     with curate(path, out, verb="dedup", steps=steps, config=asdict(settings), format=format) as curation:

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agora.core.errors import UsageError
+from agora.core.jobs import check_place
 from agora.core.progress import progress
 from agora.core.records import JsonMap
 from agora.curate.curation import CurateReport, Curation, curate
 from agora.curate.dedup import KEYS, key_text
+from agora.curate.embeddings import find_embedder
 from agora.curate.neighbors.search import EXACT_UP_TO, THRESHOLD, Neighbors
 from agora.curate.rows import tag_of, with_tag
 from agora.curate.write import beside
@@ -75,6 +77,8 @@ def mark_neighbors_file(
     from agora.curate.neighbors.of_texts import neighbors_of_texts
 
     settings = settings or NeighborSettings()
+    check_place(on)
+    find_embedder(settings.embedder)
     folder = Path(work) if work else beside(Path(out), "work")
     with curate(path, out, verb="neighbors", steps=[], config=asdict(settings), format=format) as curation:
         rows = [(str(row["id"]), key_text(row, settings.key)) for row in curation.rows()]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from agora.core.errors import DataError, UsageError
+from agora.core.jobs import check_place
 from agora.core.json_rows import Row
 from agora.core.jsonl import write_jsonl
 from agora.core.lock import FolderLock
@@ -25,7 +26,7 @@ from agora.curate.contamination.retrieve import LEXICAL, retrieve
 from agora.curate.contamination.scripts import unlike_scripts
 from agora.curate.contamination.verdicts import KINDS, Ask, Judge
 from agora.curate.curation import CurateReport, Curation, curate
-from agora.curate.embeddings import write_texts
+from agora.curate.embeddings import find_embedder, write_texts
 from agora.curate.rows import user_turns, with_tag
 from agora.curate.write import beside
 
@@ -115,6 +116,9 @@ def decontaminate_file(
         DataError: a test has no column with a prompt, or no item has the part that is compared.
     """
     settings = settings or DecontaminateSettings()
+    check_place(on)
+    if settings.top and settings.retrieval not in LEXICAL:
+        find_embedder(settings.retrieval)
     items = _read_tests(against, cast(Part, settings.part))
     config = {**asdict(settings), "against": [str(test) for test in against], "judge": judge_name or None}
     folder = Path(work) if work else beside(Path(out), "work")
