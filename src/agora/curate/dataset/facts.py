@@ -226,9 +226,10 @@ def _history(data: Dataset, seed: int) -> None:
         state = read_json(manifest)
         step = Step(state["verb"], state["seconds"], state["config"], state["facts"], beside(path, "rejects.jsonl"))
         data.steps.insert(0, step)
-        if len(state["inputs"]) != 1 or not Path(state["inputs"][0]["path"]).exists():
+        inputs = state.get("inputs") or []  # a manifest of another version tells no further way
+        if len(inputs) != 1 or not Path(inputs[0]["path"]).exists():
             break
-        path = Path(state["inputs"][0]["path"])
+        path = Path(inputs[0]["path"])
     for step in data.steps:
         data.removed += _removed(step, seed)
 
