@@ -77,6 +77,11 @@ LABELS = [
 ]
 
 
+def tolerance(loss: str) -> float:
+    """Relative. Two losses square a sum of log-probabilities, which doubles what fp32 differs in by processor."""
+    return 2e-6 if loss in ("sppo_hard", "ipo_sum") else 1e-6
+
+
 @pytest.mark.parametrize("share", [False, True], ids=["padded", "shared prompt"])
 @pytest.mark.parametrize("label", LABELS)
 def test_a_preference_loss_and_its_gradient_equal_the_golden_ones(golden: Golden, label: str, share: bool) -> None:
@@ -85,7 +90,7 @@ def test_a_preference_loss_and_its_gradient_equal_the_golden_ones(golden: Golden
     objective = DPO(reference_logprobs(golden.reference, golden.groups), loss=name, **options)  # type: ignore[arg-type]
     loss, gradient = loss_and_gradient(golden.policy, golden.groups, objective, 60, share=share)
     expected = golden.file["dpo_losses"][label]
-    assert loss == pytest.approx(expected["own_loss"], abs=1e-6, rel=1e-6)
+    assert loss == pytest.approx(expected["own_loss"], abs=1e-6, rel=tolerance(name))
     if expected.get("grad_norm") is not None:
         assert float(gradient.norm()) == pytest.approx(expected["grad_norm"], rel=1e-4)
 
@@ -104,7 +109,7 @@ def test_forms_that_the_other_library_lacks_equal_the_golden_ones(
     reference = reference_logprobs(golden.reference, golden.groups) if label != "simpo" else {}
     loss, _ = loss_and_gradient(golden.policy, golden.groups, DPO(reference, **objective), 60)
     expected = next(v for k, v in golden.file["other_losses"].items() if k.startswith(label + "|"))
-    assert loss == pytest.approx(expected, rel=1e-6)
+    assert loss == pytest.approx(expected, rel=tolerance(label))
 
 
 def test_the_likelihood_loss_equals_the_golden_one_alone_and_as_an_added_term(golden: Golden) -> None:

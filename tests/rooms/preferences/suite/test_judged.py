@@ -197,7 +197,7 @@ def test_length_control_says_when_nothing_can_be_fitted() -> None:
 
 
 def test_length_control_with_difficulties_is_near_the_leaderboard(shared_dir: Path) -> None:
-    """Without the gamed rows the specification of the data allows 1.4 points on average."""
+    """Without the gamed rows a model that plays for length gains 13 points; the others are off by 1.2 on average."""
     folder = shared_dir / "data/alpaca_eval"
 
     def table(name: str) -> list[dict[str, str]]:
@@ -209,7 +209,7 @@ def test_length_control_with_difficulties_is_near_the_leaderboard(shared_dir: Pa
     for row in table("annotations_compact.csv.zst"):
         if row["preference"] and row["model"] in board:
             by_model.setdefault(row["model"], []).append(row)
-    errors = []
+    errors = {}
     for model, rows in by_model.items():
         raw = [float(row["preference"]) for row in rows]
         lengths = ([int(row[name]) for row in rows] for name in ("len_model", "len_baseline"))
@@ -219,8 +219,9 @@ def test_length_control_with_difficulties_is_near_the_leaderboard(shared_dir: Pa
             difficulty=[difficulty[int(row["index"])] for row in rows],
         )
         if found.rate is not None:
-            errors.append(abs(found.rate - float(board[model]["length_controlled_winrate"])))
-    assert len(errors) >= 48 and sum(errors) / len(errors) < 1.4
+            errors[model] = found.rate - float(board[model]["length_controlled_winrate"])
+    assert errors.pop("gpt4_gamed") == pytest.approx(25.4 - 12.2, abs=0.1)
+    assert len(errors) >= 48 and sum(map(abs, errors.values())) / len(errors) < 1.3
 
 
 def test_toxigen_counts_what_is_not_toxic(tmp_path: Path) -> None:
