@@ -179,6 +179,45 @@ def test_a_lost_connection_goes_on_where_it_was(address: str, model: ScriptedMod
     assert text_of(read_events(late.text)) == "first half, second half"[5:]
 
 
+def test_a_reply_that_ends_before_anyone_looks_is_told_whole(address: str, model: ScriptedModel) -> None:
+    async def at_once(turns: Turns) -> AsyncIterator[Piece]:
+        yield Piece("done", finish_reason="stop")
+
+    model.script = at_once
+    person = Person(address).consent()
+    for _ in range(10):
+        conversation = person.conversation()
+        events = person.say(conversation, "hi")
+        assert text_of(events) == "done" and events[-1]["data"]["status"] == "complete"
+
+
+def test_a_reply_that_another_process_writes_is_told_from_the_store(tmp_path: Path) -> None:
+    """Two servers share a database; the second one is asked for what the first one writes."""
+    go_on = threading.Event()
+
+    async def slow(turns: Turns) -> AsyncIterator[Piece]:
+        yield Piece("x" * 3000)  # enough to be kept at once
+        while not go_on.is_set():
+            await asyncio.sleep(0.01)
+        yield Piece("end", finish_reason="stop")
+
+    with live_app(tmp_path, ScriptedModel(slow)) as (one, _), live_app(tmp_path, ScriptedModel()) as (two, _):
+        person = Person(one).consent()
+        conversation = person.conversation()
+        path, body = f"/api/v1/conversations/{conversation}/messages", {"content": "go", "client_msg_id": "1"}
+        with person.http.stream("POST", path, json=body) as stream:
+            seen = ""
+            for raw in stream.iter_text():
+                seen += raw
+                if "xxx" in seen:
+                    break
+        reply = read_events(seen)[0]["data"]["message_id"]
+        threading.Timer(0.5, go_on.set).start()
+        told = httpx.get(f"{two}/api/v1/messages/{reply}/events", cookies=dict(person.http.cookies), timeout=20)
+        events = read_events(told.text)
+        assert text_of(events) == "x" * 3000 + "end" and events[-1]["data"]["status"] == "complete"
+
+
 def test_a_reply_is_stopped_where_it_stands(address: str, model: ScriptedModel) -> None:
     async def endless(turns: Turns) -> AsyncIterator[Piece]:
         while True:

@@ -252,7 +252,7 @@ async def watch(
     """Go on reading a reply after a lost connection."""
     reply = await chat.reply(subject, message_id)
     after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
-    return _events(chat, reply, after)
+    return _events(chat, subject, reply, after)
 
 
 @router.post("/feedback")
@@ -318,14 +318,14 @@ def _read_words(chat: Chat, version: str, sha256: str) -> ConsentText:
 
 
 async def _stream(chat: Chat, subject: Subject, started: Started) -> EventSourceResponse:
-    return _events(chat, await chat.reply(subject, started.reply_id), 0)
+    return _events(chat, subject, await chat.reply(subject, started.reply_id), 0)
 
 
-def _events(chat: Chat, reply: ChatMessage, after: int) -> EventSourceResponse:
+def _events(chat: Chat, subject: Subject, reply: ChatMessage, after: int) -> EventSourceResponse:
     async def events() -> AsyncIterator[ServerSentEvent]:
         meta = {"conversation_id": reply.conversation_id, "message_id": reply.id, "parent_id": reply.parent_id}
         yield _event("meta", {**meta, "model": reply.model})
-        async for seen in chat.replies.watch(reply, after):
+        async for seen in chat.watch(subject, reply.id, after):
             yield _of_watched(seen)
 
     return EventSourceResponse(events(), ping=PING_S, headers=_STREAM_HEADERS)

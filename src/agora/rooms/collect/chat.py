@@ -6,21 +6,22 @@ consent -> limits -> the message is on disk -> the model is asked -> the reply i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from agora.rooms.collect import conversations
-from agora.rooms.collect.replies import LiveReply, Replies
+from agora.rooms.collect.replies import LiveReply, Replies, Watched
 from agora.rooms.collect.settings import CollectSettings
-from agora.rooms.collect.types import ChatError, ChatMessage, NewMessage, Params
+from agora.rooms.collect.types import ChatError, ChatMessage, Ending, NewMessage, Params, Status
 from agora.store import Store
 from agora.store.consent import ConsentText, Subject, find_subject, require_consent
 from agora.store.limits import Limit, LimitError, count
 
 T = TypeVar("T")
+POLL_S = 0.1  # between looks at a reply that another process writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,31 @@ class Chat:
             return next(m for m in found if m.id == message_id)
 
         return await self.read(get)
+
+    async def watch(self, subject: Subject, reply_id: str, place: int = 0) -> AsyncIterator[Watched]:
+        """A reply of theirs from a place on, as it is written, and its end.
+
+        A reply that another process writes is read from the store as it is kept there; so is one that ended between
+        its start and this call.
+
+        Raises:
+            ChatError: ``not_found``.
+        """
+        while True:
+            live = self.replies.find(reply_id)
+            if live is not None and live.subject_id == subject.id:
+                async for seen in live.watch(place):
+                    yield seen
+                return
+            stored = await self.reply(subject, reply_id)
+            if len(stored.content) > place:
+                yield Watched(len(stored.content), stored.content[place:])
+                place = len(stored.content)
+            if stored.status is not Status.STREAMING:
+                ending = Ending(stored.status, stored.finish_reason, stored.error_code, stored.usage)
+                yield Watched(place, ending=ending)
+                return
+            await asyncio.sleep(POLL_S)
 
     async def _begin(self, subject: Subject, conversation_id: str, reply_id: str, params: Params) -> LiveReply:
         messages = await self.read(lambda c: conversations.read_messages(c, conversation_id))

@@ -13,7 +13,7 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from agora.core.json_text import dumps
+from agora.core.json_text import dumps, loads
 from agora.rooms.collect.tables import CONVERSATIONS, FEEDBACK, MESSAGES
 from agora.rooms.collect.types import ChatError, ChatMessage, ChatRole, Ending, NewMessage, Params, Status
 from agora.store import events
@@ -227,6 +227,7 @@ def read_messages(connection: Connection, conversation_id: str) -> list[ChatMess
             completed_us=row.completed_us,
             edited_of=row.edited_of,
             rating=row.rating,
+            usage=loads(row.usage_json.encode()) if row.usage_json else {},
         )
         for row in found
     ]

@@ -82,13 +82,13 @@ async def complete(body: CompletionBody, chat: TheChat, subject: Consented) -> R
     started = await chat.send(subject, new, Params(body.temperature, body.top_p, most))
     reply = await chat.reply(subject, started.reply_id)
     if body.stream:
-        return EventSourceResponse(_chunks(chat, reply), ping=PING_S)
+        return EventSourceResponse(_chunks(chat, subject, reply), ping=PING_S)
     return await _whole(chat, subject, reply)
 
 
 async def _whole(chat: Chat, subject: Subject, reply: ChatMessage) -> Response:
     usage: dict[str, int] = {}
-    async for seen in chat.replies.watch(reply):
+    async for seen in chat.watch(subject, reply.id):
         usage = seen.ending.usage if seen.ending else usage
     done = await chat.reply(subject, reply.id)
     if done.status in (Status.UPSTREAM_ERROR, Status.TIMEOUT):
@@ -101,7 +101,7 @@ async def _whole(chat: Chat, subject: Subject, reply: ChatMessage) -> Response:
     return JSONResponse({**_head(reply, "chat.completion"), "choices": [choice], "usage": usage})
 
 
-async def _chunks(chat: Chat, reply: ChatMessage) -> AsyncIterator[ServerSentEvent]:
+async def _chunks(chat: Chat, subject: Subject, reply: ChatMessage) -> AsyncIterator[ServerSentEvent]:
     head = _head(reply, "chat.completion.chunk")
 
     def chunk(delta: dict[str, str], reason: str | None = None) -> ServerSentEvent:
@@ -109,7 +109,7 @@ async def _chunks(chat: Chat, reply: ChatMessage) -> AsyncIterator[ServerSentEve
         return ServerSentEvent(dumps({**head, "choices": [choice]}).decode())
 
     yield chunk({"role": "assistant", "content": ""})
-    async for seen in chat.replies.watch(reply):
+    async for seen in chat.watch(subject, reply.id):
         if seen.ending is None:
             yield chunk({"content": seen.text})
         elif seen.ending.status in (Status.UPSTREAM_ERROR, Status.TIMEOUT):

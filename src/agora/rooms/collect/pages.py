@@ -163,7 +163,7 @@ async def regenerate(message_id: str, chat: TheChat, site: TheSite, subject: Con
 
 
 async def _finished(chat: Any, subject: Any, reply_id: str) -> Any:
-    async for _ in chat.replies.watch(await chat.reply(subject, reply_id)):
+    async for _ in chat.watch(subject, reply_id):
         pass
     return await chat.reply(subject, reply_id)
 

@@ -9,16 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 
-from agora.core.errors import AgoraError
 from agora.rooms.collect import conversations
-from agora.rooms.collect.types import ChatError, ChatMessage, Ending, Params, Status
+from agora.rooms.collect.types import ChatError, Ending, Params, Status
 from agora.rooms.collect.upstream import Turns, Upstream, UpstreamError
 from agora.store import Store
 
 FLUSH_S = 2.0
 FLUSH_CHARS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a watcher is told: text from the last place on, or the end. ``at`` is the place after it."""
+
+    at: int
+    text: str = ""
+    ending: Ending | None = None
 
 
 @dataclass
@@ -34,20 +43,21 @@ class LiveReply:
     task: asyncio.Task[None] | None = None
     stopping: bool = False
 
-    async def after(self, place: int) -> tuple[str, Ending | None]:
-        """Wait for text beyond a place, or for the end."""
-        async with self.changed:
-            await self.changed.wait_for(lambda: len(self.text) > place or self.ending is not None)
-            return self.text[place:], self.ending
+    async def watch(self, place: int) -> AsyncIterator[Watched]:
+        """Text beyond a place as it is written, and the end."""
+        while True:
+            async with self.changed:
+                await self.changed.wait_for(partial(self._beyond, place))
+                text, ending = self.text[place:], self.ending
+            if text:
+                place += len(text)
+                yield Watched(place, text)
+            if ending is not None:
+                yield Watched(place, ending=ending)
+                return
 
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What a watcher is told: text from the last place on, or the end. ``at`` is the place after it."""
-
-    at: int
-    text: str = ""
-    ending: Ending | None = None
+    def _beyond(self, place: int) -> bool:
+        return len(self.text) > place or self.ending is not None
 
 
 class Replies:
@@ -99,29 +109,9 @@ class Replies:
         await asyncio.gather(live.task, return_exceptions=True)
         return True
 
-    async def watch(self, stored: ChatMessage, after: int = 0) -> AsyncIterator[Watched]:
-        """The reply from a place on, as it is written; one that is finished is told at once.
-
-        Args:
-            stored: the reply as the store has it.
-            after: how many characters the watcher has.
-        """
-        live = self._live.get(stored.id)
-        if live is None:
-            text = stored.content[after:]
-            if text:
-                yield Watched(len(stored.content), text)
-            yield Watched(len(stored.content), ending=_ending_of(stored))
-            return
-        place = after
-        while True:
-            text, ending = await live.after(place)
-            if text:
-                place += len(text)
-                yield Watched(place, text)
-            if ending is not None:
-                yield Watched(place, ending=ending)
-                return
+    def find(self, message_id: str) -> LiveReply | None:
+        """The reply, while this process writes it."""
+        return self._live.get(message_id)
 
     async def close(self, patience_s: float = 5.0) -> None:
         """Give unfinished replies a moment, then keep what they have as interrupted."""
@@ -169,9 +159,3 @@ class Replies:
 
     async def _keep(self, job: Callable[..., None]) -> None:
         await asyncio.wrap_future(self._store.submit(job))
-
-
-def _ending_of(stored: ChatMessage) -> Ending:
-    if stored.status is Status.STREAMING:
-        raise AgoraError("this reply is written by another process")
-    return Ending(stored.status, stored.finish_reason, stored.error_code)

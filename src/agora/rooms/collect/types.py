@@ -51,6 +51,7 @@ class ChatMessage:
     completed_us: int | None = None
     edited_of: str | None = None
     rating: int | None = None
+    usage: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """What the HTTP interface shows of it."""
