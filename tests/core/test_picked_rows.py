@@ -41,6 +41,17 @@ def test_picked_rows_are_those_of_a_whole_reading(files: dict[str, Path], kind: 
     assert list(read_picked(files[kind], numbers)) == whole
 
 
+def test_batches_without_a_wanted_row_are_passed_over(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"n": list(range(20_000))}), tmp_path / "a.parquet")  # one row group of many batches
+    wanted = [2, 9_000, 20_000]
+    assert [(row.line, row.data) for row in read_picked(tmp_path / "a.parquet", wanted)] == [
+        (number, {"n": number - 1}) for number in wanted
+    ]
+
+
 def test_only_wanted_rows_must_be_well_formed(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"n": 1}\n{"n": \n{"n": 3}\n')
     assert [row.data for row in read_picked(tmp_path / "a.jsonl", [1, 3])] == [{"n": 1}, {"n": 3}]

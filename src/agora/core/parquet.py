@@ -75,6 +75,8 @@ def parquet_picked(
     path: Path, numbers: Sequence[int], source: Path | BinaryIO | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Single rows by their 1-based numbers, ascending; row groups that hold none of them are not read."""
+    import pyarrow as pa
+
     with _reading(path, source or path) as file:
         unpackers, schema_name = _unpackers(file.schema_arrow)
         ends = list(accumulate(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)))
@@ -85,7 +87,8 @@ def parquet_picked(
             for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
                 stop = bisect_right(numbers, first + batch.num_rows)
                 wanted = numbers[at:stop]
-                for number, row in zip(wanted, batch.take([n - first - 1 for n in wanted]).to_pylist(), strict=True):
+                places = pa.array([n - first - 1 for n in wanted], pa.int64())  # typed: a batch may hold none of them
+                for number, row in zip(wanted, batch.take(places).to_pylist(), strict=True):
                     for name, unpack in unpackers:
                         row[name] = unpack(row[name])
                     yield number, {"schema": schema_name} | row if schema_name else row
