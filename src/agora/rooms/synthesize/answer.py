@@ -9,9 +9,8 @@ from pathlib import Path
 
 from agora import __version__
 from agora.core.errors import CapabilityError, ConfigError, EngineError
-from agora.core.json_text import clean_text
 from agora.core.records import Message, Sample, stable_id
-from agora.engines.types import ChatRequest, Engine, Generation, Sampling
+from agora.engines.types import ChatRequest, Engine, Sampling
 from agora.rooms.synthesize.journal import Journal
 from agora.rooms.synthesize.types import AnswerDraw
 
@@ -85,7 +84,7 @@ def _answers(
             if generation.finish_reason == "error":
                 failed.add(generation.id)  # not in the journal: the next run asks again
             else:
-                journal.add(_draw(generation, asked[generation.id]))
+                journal.add(AnswerDraw.of(generation, asked[generation.id]))
             yield from ready()
         yield from ready()
         if queue:
@@ -100,18 +99,6 @@ def _request(sample: Sample, sampling: Sampling) -> ChatRequest:
 
 def _seed(seed: int, id: str) -> int:
     return int(stable_id("answer", seed, id), 16) >> 11
-
-
-def _draw(generation: Generation, asked: str) -> AnswerDraw:
-    return AnswerDraw(
-        id=generation.id,
-        asked=asked,
-        text=clean_text(generation.text),
-        finish_reason=generation.finish_reason,
-        stopped_by=generation.stopped_by,
-        prompt_tokens=generation.usage.prompt_tokens,
-        completion_tokens=generation.usage.completion_tokens,
-    )
 
 
 def _checked(draw: AnswerDraw, asked: str, path: Path | None) -> AnswerDraw:

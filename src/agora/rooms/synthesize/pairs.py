@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agora.core.errors import ConfigError, EngineError
-from agora.core.json_text import clean_text
 from agora.core.progress import progress
 from agora.core.records import Message, PreferencePair, Provenance, stable_id
 from agora.core.runs import RunDir
@@ -174,7 +173,7 @@ def _sample(
                     failed = generation.error or "unknown error"
                 elif generation.id not in journal:
                     done += 1
-                    journal.add(_draw(generation, asked[generation.id.rpartition("#")[0]]))
+                    journal.add(AnswerDraw.of(generation, asked[generation.id.rpartition("#")[0]]))
                 bar.advance()
             if failed and not done:
                 raise EngineError(f"every request failed: {failed}", where=opened.uri)
@@ -188,19 +187,6 @@ def _both(engine: Engine, whole: Sequence[ChatRequest], single: Sequence[ChatReq
         yield from chat_several(engine, iter(whole), k)
     if single:
         yield from engine.chat(iter(single))
-
-
-def _draw(generation: Generation, asked: str) -> AnswerDraw:
-    usage = generation.usage
-    return AnswerDraw(
-        generation.id,
-        asked,
-        clean_text(generation.text),
-        generation.finish_reason,
-        generation.stopped_by,
-        usage.prompt_tokens,
-        usage.completion_tokens,
-    )
 
 
 def _score(

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from agora import __version__
 from agora.core.errors import CapabilityError, ConfigError, EngineError
-from agora.core.json_text import clean_text
 from agora.core.records import Message, Sample, stable_id
 from agora.core.tables import read_rows
 from agora.engines.types import ChatRequest, CompleteRequest, Engine, Generation, Sampling
@@ -252,7 +251,7 @@ def _round(
         if reply.finish_reason == "error":
             failed = reply.error or "unknown error"
             continue
-        book.add(_draw(reply, asked[place[reply.id]]))
+        book.add(AnswerDraw.of(reply, asked[place[reply.id]]))
     done = [(i, id) for i, id in enumerate(ids) if id in book]
     if not done:
         raise EngineError(f"every request of a round failed: {failed}", where=engine.uri)
@@ -265,18 +264,6 @@ def _round(
             )
         found.append(reply_of)
     return found
-
-
-def _draw(reply: Generation, asked: str) -> AnswerDraw:
-    return AnswerDraw(
-        reply.id,
-        asked,
-        clean_text(reply.text),
-        reply.finish_reason,
-        reply.stopped_by,
-        reply.usage.prompt_tokens,
-        reply.usage.completion_tokens,
-    )
 
 
 def read_tasks(text: str, most: int, *, complete: bool = True) -> list[str]:

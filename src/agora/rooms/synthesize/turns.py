@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from agora.core.errors import CapabilityError, ConfigError, EngineError
-from agora.core.json_text import clean_text
 from agora.core.records import Message, stable_id
 from agora.engines.types import ChatRequest, CompleteRequest, Engine, Generation, Sampling
 from agora.rooms.synthesize.answer import GREEDY, split_reasoning
@@ -263,25 +262,12 @@ class _Extension:
                 if generation.finish_reason == "error":
                     failed = generation.error or "unknown error"
                     continue
-                self._book.add(_draw(generation, asked[generation.id]))
+                self._book.add(AnswerDraw.of(generation, asked[generation.id]))
         done = [id for id in requests if id in self._book]
         if requests and not done:
             raise EngineError(f"every request of a round failed: {failed}", where=uri)
         for id in requests:
             yield id, self._book.take(id) if id in self._book else None
-
-
-def _draw(generation: Generation, asked: str) -> AnswerDraw:
-    usage = generation.usage
-    return AnswerDraw(
-        generation.id,
-        asked,
-        clean_text(generation.text),
-        generation.finish_reason,
-        generation.stopped_by,
-        usage.prompt_tokens,
-        usage.completion_tokens,
-    )
 
 
 def _gen(role: str, draw: AnswerDraw, engine: Engine, sampling: Sampling) -> dict[str, Any]:

@@ -9,10 +9,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from agora.core.errors import ConfigError, DataError
+from agora.core.json_text import clean_text
 from agora.rooms.synthesize.header import CONTROL
+
+if TYPE_CHECKING:
+    from agora.engines.types import Generation
 
 # what the cleaner may say against a text, most telling first; "empty" is no opinion and cannot be ignored
 FLAGS = (
@@ -206,6 +210,19 @@ class AnswerDraw:
     stopped_by: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    @classmethod
+    def of(cls, generation: Generation, asked: str) -> AnswerDraw:
+        """What an engine gave, its text freed of what no file could hold."""
+        return cls(
+            id=generation.id,
+            asked=asked,
+            text=clean_text(generation.text),
+            finish_reason=generation.finish_reason,
+            stopped_by=generation.stopped_by,
+            prompt_tokens=generation.usage.prompt_tokens,
+            completion_tokens=generation.usage.completion_tokens,
+        )
 
 
 class OnlineIndex(Protocol):
