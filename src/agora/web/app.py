@@ -30,7 +30,7 @@ from agora.site.pages import LOCALE_COOKIE, NavLink, Site
 from agora.site.security import BodyLimit, SecureHeaders, same_origin
 from agora.store import Store
 from agora.store.consent import ConsentError, register_texts
-from agora.store.limits import forget_old
+from agora.store.limits import LimitError, forget_old
 
 PACKAGES = ("agora.site", "agora.rooms.collect")
 NAV = (NavLink("/chat", "collect.nav.chat"), NavLink("/receipt", "collect.nav.receipt"))
@@ -125,6 +125,10 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(ChatError)
     async def chat_error(request: Request, err: ChatError) -> Response:
         return _refuse(request, err.status, err.code, err.what, retry_after_s=err.retry_after_s)
+
+    @app.exception_handler(LimitError)
+    async def too_often(request: Request, err: LimitError) -> Response:
+        return _refuse(request, 429, "rate_limited", str(err), retry_after_s=err.retry_after_s)
 
     @app.exception_handler(ConsentError)
     async def consent_error(request: Request, err: ConsentError) -> Response:

@@ -15,7 +15,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from agora.core.json_text import dumps
 from agora.rooms.collect import conversations, erase
-from agora.rooms.collect.chat import Chat, Started
+from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.replies import Watched
 from agora.rooms.collect.types import ChatError, ChatMessage, NewMessage, Params, Status
 from agora.site.clients import client_address
@@ -31,7 +31,7 @@ from agora.store.consent import (
     subject_of_receipt,
     withdraw,
 )
-from agora.store.limits import Limit, LimitError, count
+from agora.store.limits import Limit, count
 from agora.store.pseudonyms import ip_pseudonym
 
 VISIT = "visit"
@@ -279,15 +279,12 @@ async def subject_with_receipt(chat: Chat, request: Request, receipt: str) -> Su
     """The person a receipt was given to, looked up at most so often for one address.
 
     Raises:
-        ChatError: ``rate_limited``.
+        LimitError: too often.
     """
     keys = chat.store.keys
     _, whom = ip_pseudonym(keys, visitor_of(request).address)
     tries = Limit("receipt", chat.settings.limits.receipt_tries_per_minute, 60)
-    try:
-        await chat.write(lambda c: count(c, ((tries, whom or "unknown"),)))
-    except LimitError as err:
-        raise ChatError("rate_limited", str(err), 429, retry_after_s=err.retry_after_s) from err
+    await chat.write(lambda c: count(c, ((tries, whom or "unknown"),)))
     return await chat.read(lambda c: subject_of_receipt(c, keys, receipt))
 
 
@@ -317,8 +314,8 @@ def _read_words(chat: Chat, version: str, sha256: str) -> ConsentText:
     raise ConsentError("consent_version_stale", "the words have changed; please read them again")
 
 
-async def _stream(chat: Chat, subject: Subject, started: Started) -> EventSourceResponse:
-    return _events(chat, subject, await chat.reply(subject, started.reply_id), 0)
+async def _stream(chat: Chat, subject: Subject, reply_id: str) -> EventSourceResponse:
+    return _events(chat, subject, await chat.reply(subject, reply_id), 0)
 
 
 def _events(chat: Chat, subject: Subject, reply: ChatMessage, after: int) -> EventSourceResponse:

@@ -7,30 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from agora.rooms.collect import conversations
-from agora.rooms.collect.replies import LiveReply, Replies, Watched
+from agora.rooms.collect.replies import Replies, Watched
 from agora.rooms.collect.settings import CollectSettings
 from agora.rooms.collect.types import ChatError, ChatMessage, Ending, NewMessage, Params, Status
 from agora.store import Store
 from agora.store.consent import ConsentText, Subject, find_subject, require_consent
-from agora.store.limits import Limit, LimitError, count
+from agora.store.limits import Limit, count
 
 T = TypeVar("T")
 POLL_S = 0.1  # between looks at a reply that another process writes
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A message that is on disk, and the reply to it that is being written (None when it was sent before)."""
-
-    user_message_id: str
-    reply_id: str
-    live: LiveReply | None
 
 
 class Chat:
@@ -85,8 +75,8 @@ class Chat:
         """Begin a conversation."""
         return await self.write(lambda c: conversations.create_conversation(c, subject.id, source=source))
 
-    async def send(self, subject: Subject, new: NewMessage, params: Params) -> Started:
-        """Keep a person's message and begin the reply. The same message sent twice is kept once.
+    async def send(self, subject: Subject, new: NewMessage, params: Params) -> str:
+        """Keep a person's message, begin the reply and return its id. The same message sent twice is kept once.
 
         Raises:
             ChatError: the text is empty or too long, the conversation is another's or full.
@@ -95,13 +85,13 @@ class Chat:
         _check_text(new.content, self.settings.limits.chars)
         self.replies.check_free(subject.id)
 
-        def keep(connection: Connection) -> tuple[str, str, bool]:
+        def keep(connection: Connection) -> tuple[str, bool]:
             message_id, is_new = conversations.add_user_message(connection, subject.id, new)
             if not is_new:
                 known = conversations.read_messages(connection, new.conversation_id)
                 answered = [m.id for m in known if m.parent_id == message_id]
                 if answered:
-                    return message_id, answered[-1], False
+                    return answered[-1], False
             if conversations.num_rounds(connection, new.conversation_id) > self.settings.limits.rounds:
                 raise ChatError("conversation_full", "this conversation is at its longest; please begin another", 409)
             self._count(connection, subject)
@@ -109,21 +99,22 @@ class Chat:
             reply = conversations.start_reply(
                 connection, subject.id, new.conversation_id, message_id, model, self._bounded(params)
             )
-            return message_id, reply, True
+            return reply, True
 
-        message_id, reply_id, is_new = await self.write(keep)
-        live = await self._begin(subject, new.conversation_id, reply_id, params) if is_new else None
-        return Started(message_id, reply_id, live)
+        reply_id, is_new = await self.write(keep)
+        if is_new:
+            await self._begin(subject, new.conversation_id, reply_id, params)
+        return reply_id
 
-    async def regenerate(self, subject: Subject, reply_id: str, params: Params) -> Started:
-        """Answer the same message once more; the earlier reply stays as a sibling.
+    async def regenerate(self, subject: Subject, reply_id: str, params: Params) -> str:
+        """Answer the same message once more and return the new reply's id; the earlier one stays as a sibling.
 
         Raises:
             ChatError: there is no such reply of theirs, or it is still being written.
         """
         self.replies.check_free(subject.id)
 
-        def keep(connection: Connection) -> tuple[str, str, str]:
+        def keep(connection: Connection) -> tuple[str, str]:
             conversation_id = conversations.conversation_of(connection, reply_id)
             conversations.owned_conversation(connection, subject.id, conversation_id)
             old = {m.id: m for m in conversations.read_messages(connection, conversation_id)}[reply_id]
@@ -134,10 +125,11 @@ class Chat:
             new = conversations.start_reply(
                 connection, subject.id, conversation_id, old.parent_id, model, self._bounded(params)
             )
-            return conversation_id, old.parent_id, new
+            return conversation_id, new
 
-        conversation_id, parent_id, new_reply = await self.write(keep)
-        return Started(parent_id, new_reply, await self._begin(subject, conversation_id, new_reply, params))
+        conversation_id, new_reply = await self.write(keep)
+        await self._begin(subject, conversation_id, new_reply, params)
+        return new_reply
 
     async def messages(self, subject: Subject, conversation_id: str) -> list[ChatMessage]:
         """A conversation of theirs.
@@ -192,10 +184,10 @@ class Chat:
                 return
             await asyncio.sleep(POLL_S)
 
-    async def _begin(self, subject: Subject, conversation_id: str, reply_id: str, params: Params) -> LiveReply:
+    async def _begin(self, subject: Subject, conversation_id: str, reply_id: str, params: Params) -> None:
         messages = await self.read(lambda c: conversations.read_messages(c, conversation_id))
         turns = _turns(conversations.path_to(messages, reply_id)[:-1], self.settings.system_prompt)
-        return self.replies.start(subject.id, reply_id, turns, self._bounded(params))
+        self.replies.start(subject.id, reply_id, turns, self._bounded(params))
 
     def _bounded(self, params: Params) -> Params:
         return Params(params.temperature, params.top_p, min(params.max_tokens, self.settings.max_tokens))
@@ -204,10 +196,7 @@ class Chat:
         wanted = [(self._per_minute, subject.id), (self._per_day, subject.id)]
         if subject.ip_pseudonym:
             wanted.append((self._per_address, subject.ip_pseudonym))
-        try:
-            count(connection, tuple(wanted))
-        except LimitError as err:
-            raise ChatError("rate_limited", str(err), 429, retry_after_s=err.retry_after_s) from err
+        count(connection, tuple(wanted))
 
 
 def _check_text(text: str, most: int) -> None:

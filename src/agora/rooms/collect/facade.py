@@ -79,8 +79,8 @@ async def complete(body: CompletionBody, chat: TheChat, subject: Consented) -> R
     place = await chat.write(lambda c: attach_history(c, subject.id, turns[:-1]))
     new = NewMessage(place.conversation_id, turns[-1][1], secrets.token_urlsafe(12), place.parent_id)
     most = body.max_completion_tokens or body.max_tokens or chat.settings.max_tokens
-    started = await chat.send(subject, new, Params(body.temperature, body.top_p, most))
-    reply = await chat.reply(subject, started.reply_id)
+    reply_id = await chat.send(subject, new, Params(body.temperature, body.top_p, most))
+    reply = await chat.reply(subject, reply_id)
     if body.stream:
         return EventSourceResponse(_chunks(chat, subject, reply), ping=PING_S)
     return await _whole(chat, subject, reply)

@@ -148,17 +148,17 @@ async def send(
 
 
 async def _send(chat: Any, subject: Any, new: NewMessage) -> Response:
-    started = await chat.send(subject, new, Params(max_tokens=chat.settings.max_tokens))
-    await _finished(chat, subject, started.reply_id)
-    return RedirectResponse(f"/chat/{new.conversation_id}?leaf={started.reply_id}", 303)
+    reply_id = await chat.send(subject, new, Params(max_tokens=chat.settings.max_tokens))
+    await _finished(chat, subject, reply_id)
+    return RedirectResponse(f"/chat/{new.conversation_id}?leaf={reply_id}", 303)
 
 
 @router.post("/messages/{message_id}/regenerate")
 async def regenerate(message_id: str, chat: TheChat, site: TheSite, subject: Consented, form_token: Text) -> Response:
     """Another answer, as a form."""
     _check_form(site, subject.id, form_token)
-    started = await chat.regenerate(subject, message_id, Params(max_tokens=chat.settings.max_tokens))
-    reply = await _finished(chat, subject, started.reply_id)
+    reply_id = await chat.regenerate(subject, message_id, Params(max_tokens=chat.settings.max_tokens))
+    reply = await _finished(chat, subject, reply_id)
     return RedirectResponse(f"/chat/{reply.conversation_id}?leaf={reply.id}", 303)
 
 

@@ -92,12 +92,11 @@ class Replies:
         if sum(live.subject_id == subject_id for live in self._live.values()) >= self._most:
             raise ChatError("too_many_streams", "please wait until a reply is finished", 429, retry_after_s=5)
 
-    def start(self, subject_id: str, message_id: str, turns: Turns, params: Params) -> LiveReply:
+    def start(self, subject_id: str, message_id: str, turns: Turns, params: Params) -> None:
         """Begin to write the reply with this id; it is in the store already."""
         live = LiveReply(message_id, subject_id, self._upstream.name)
         self._live[message_id] = live
         live.task = asyncio.create_task(self._write(live, turns, params), name=f"reply {message_id}")
-        return live
 
     async def stop(self, message_id: str, subject_id: str) -> bool:
         """End a reply where it stands; False when it is not being written, or is another's."""
