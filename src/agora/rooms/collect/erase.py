@@ -73,6 +73,8 @@ def erase_subject(connection: Connection, subject_id: str) -> int:
 
 def _erase(connection: Connection, conversation_ids: Sequence[str]) -> None:
     messages = select(MESSAGES.c.message_id).where(MESSAGES.c.conversation_id.in_(conversation_ids))
+    # held first, so that no annotation of them can be added between this line and their end (PostgreSQL)
+    connection.execute(messages.with_for_update())
     for table in (ANNOTATIONS, FEEDBACK):
         connection.execute(delete(table).where(table.c.message_id.in_(messages)))
     connection.execute(delete(MESSAGES).where(MESSAGES.c.conversation_id.in_(conversation_ids)))

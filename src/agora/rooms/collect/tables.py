@@ -49,7 +49,7 @@ ANNOTATIONS = Table(
     "annotations",
     METADATA,
     Column("message_id", String(26), ForeignKey("messages.message_id"), primary_key=True),
-    Column("kind", String(16), primary_key=True),  # lang | pii | secret | tox | geo | dup
+    Column("kind", String(16), primary_key=True),  # see agora.rooms.collect.enrich.annotations
     Column("pipeline_version", String(32), primary_key=True),  # a new version adds a row, it never overwrites one
     Column("result_json", Text, nullable=False),
     Column("created_us", BigInteger, nullable=False),
