@@ -28,6 +28,7 @@ from agora.rooms.preferences.commands import app as preferences_app
 from agora.rooms.preferences.plan_commands import plan
 from agora.rooms.preferences.train_commands import app as train_app
 from agora.rooms.synthesize.commands import app as synthesize_app
+from agora.site.commands import app as accounts_app
 from agora.web.commands import serve
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
@@ -52,6 +53,7 @@ synthesize_app.command("pairs")(pairs)
 synthesize_app.command("compare")(compare)
 app.add_typer(synthesize_app, name="synthesize")
 app.add_typer(collect_app, name="collect")
+app.add_typer(accounts_app, name="accounts")
 app.add_typer(judge_app, name="judge")
 app.add_typer(train_app, name="train")
 app.add_typer(preferences_app, name="preferences")

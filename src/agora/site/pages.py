@@ -17,16 +17,18 @@ from agora.site.security import Cookies, form_token
 from agora.site.settings import SiteSettings
 from agora.site.translations import Words, choose_locale
 from agora.store import Store
+from agora.store.accounts import Operator, Role
 
 LOCALE_COOKIE = "locale"
 
 
 @dataclass(frozen=True, slots=True)
 class NavLink:
-    """A place in the head of every page: where it leads, and the key of its words."""
+    """A place in the head of every page: where it leads, the key of its words, and who is shown it (None: everyone)."""
 
     href: str
     words: str
+    role: Role | None = None
 
 
 @dataclass(frozen=True)
@@ -85,17 +87,24 @@ class Site:
             status: of HTTP.
             values: what the template names.
         """
+        operator: Operator | None = getattr(request.state, "operator", None)
         words: Callable[..., str] = self.words[self.locale_of(request)]
         html = self._templates.get_template(template).render(
             t=words,
             locale=self.locale_of(request),
             site=self.settings,
-            nav=self.nav,
+            nav=[link for link in self.nav if _shown(link, operator)],
+            operator=operator,
+            operator_token=form_token(self.store.keys, operator.session) if operator else "",
             path=request.url.path,
             form_token=form_token(self.store.keys, session) if session else "",
             **values,
         )
         return HTMLResponse(html, status_code=status, headers={"cache-control": "no-store"})
+
+
+def _shown(link: NavLink, operator: Operator | None) -> bool:
+    return link.role is None or (operator is not None and operator.role.covers(link.role))
 
 
 def site_of(request: Request) -> Site:

@@ -161,6 +161,15 @@ def same_form_token(keys: Keys, session: str, given: str) -> bool:
     return hmac.compare_digest(form_token(keys, session).encode(), given.encode("utf-8", "replace"))
 
 
+def inside(path: str) -> str:
+    """The path, if it leads to a page of this site; ``/`` for anything that a browser could take for another site.
+
+    Browsers drop tabs and line ends from addresses and take backslashes for slashes, so neither may be in it.
+    """
+    plain = path.isascii() and path.isprintable() and "\\" not in path
+    return path if plain and path.startswith("/") and not path.startswith("//") else "/"
+
+
 _SCHEME = re.compile(r"^https?://")
 
 

@@ -21,6 +21,8 @@ class SiteSettings(Config):
         locales: languages offered; the first is used where a visitor asks for none of them.
         secure_cookies: send cookies over HTTPS only; turned off for plain ``http://localhost``.
         trusted_proxies: networks whose ``X-Forwarded-For`` is believed, counted from the right.
+        sign_in_tries_per_minute: passwords that one address may try.
+        sign_in_tries_per_name: passwords that may be tried for one account in an hour, from anywhere.
         max_body_kib: largest request body.
     """
 
@@ -30,6 +32,8 @@ class SiteSettings(Config):
     locales: tuple[str, ...] = ("en", "de")
     secure_cookies: bool = True
     trusted_proxies: tuple[str, ...] = ()
+    sign_in_tries_per_minute: int = Field(default=5, ge=1)
+    sign_in_tries_per_name: int = Field(default=30, ge=1)
     max_body_kib: int = Field(default=64, ge=1, le=1 << 20)
 
     @field_validator("trusted_proxies")

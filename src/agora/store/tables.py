@@ -7,7 +7,7 @@ id and a time. Times are microseconds since 1970, UTC.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 METADATA = MetaData(
     naming_convention={
@@ -73,7 +73,28 @@ LIMIT_HITS = Table(
     Column("count", BigInteger, nullable=False),
 )
 
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    Column("account_id", String(26), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),  # see agora.store.accounts.Role
+    Column("password", String(192), nullable=False),  # scrypt: its costs, a salt and the hash
+    Column("created_us", BigInteger, nullable=False),
+    Column("disabled_us", BigInteger),
+)
+
+ACCOUNT_SESSIONS = Table(
+    "account_sessions",
+    METADATA,
+    Column("session_mac", String(64), primary_key=True),  # of the cookie's token, which is kept nowhere here
+    Column("account_id", String(26), ForeignKey("accounts.account_id"), nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+)
+
+Index("ix_account_sessions_account", ACCOUNT_SESSIONS.c.account_id)
 Index("ix_limit_hits_window", LIMIT_HITS.c.window_us)
 Index("ix_subjects_ip", SUBJECTS.c.ip_pseudonym)
 
-__all__ = ["CONSENT_TEXTS", "EVENTS", "LIMIT_HITS", "METADATA", "SUBJECTS"]
+__all__ = ["ACCOUNTS", "ACCOUNT_SESSIONS", "CONSENT_TEXTS", "EVENTS", "LIMIT_HITS", "METADATA", "SUBJECTS"]

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
@@ -24,10 +25,12 @@ from agora.rooms.collect.consent_texts import consent_texts
 from agora.rooms.collect.conversations import interrupt_unfinished
 from agora.rooms.collect.replies import Replies
 from agora.rooms.collect.settings import ServeSettings
-from agora.rooms.collect.types import ChatError
 from agora.rooms.collect.upstream import Upstream
+from agora.site.accounts import load_operator
+from agora.site.accounts import router as accounts_router
 from agora.site.pages import LOCALE_COOKIE, NavLink, Site
-from agora.site.security import BodyLimit, SecureHeaders, same_origin
+from agora.site.refusals import RefusalError
+from agora.site.security import BodyLimit, SecureHeaders, inside, same_origin
 from agora.store import Store
 from agora.store.consent import ConsentError, register_texts
 from agora.store.limits import LimitError, forget_old
@@ -61,10 +64,17 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
         keeping.cancel()
         await replies.close()
 
-    app = FastAPI(title="Agora", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Agora",
+        version=__version__,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(load_operator)],
+    )
     app.state.site = Site(settings.site, store, PACKAGES, NAV)
     app.state.chat = Chat(store, settings.collect, texts, replies)
-    for router in (collect_api.router, collect_facade.router, collect_pages.router):
+    for router in (accounts_router, collect_api.router, collect_facade.router, collect_pages.router):
         app.include_router(router)
     _add_own_routes(app, store, replies)
     _add_refusals(app)
@@ -111,8 +121,7 @@ def _add_own_routes(app: FastAPI, store: Store, replies: Replies) -> None:
         """Remember the language a visitor chose."""
         form = await request.form()
         back, locale = str(form.get("back", "/")), str(form.get("locale", ""))
-        inside = back.startswith("/") and not back.startswith(("//", "/\\"))
-        response = RedirectResponse(back if inside else "/", 303)
+        response = RedirectResponse(inside(back), 303)
         site: Site = app.state.site
         if locale in site.settings.locales and same_origin(request.headers):
             response.set_cookie(
@@ -122,8 +131,11 @@ def _add_own_routes(app: FastAPI, store: Store, replies: Replies) -> None:
 
 
 def _add_refusals(app: FastAPI) -> None:
-    @app.exception_handler(ChatError)
-    async def chat_error(request: Request, err: ChatError) -> Response:
+    @app.exception_handler(RefusalError)
+    async def refusal(request: Request, err: RefusalError) -> Response:
+        if err.code == "sign_in_required" and _wants_page(request) and request.method == "GET":
+            back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(f"/sign-in?next={quote(back)}", 303)
         return _refuse(request, err.status, err.code, err.what, retry_after_s=err.retry_after_s)
 
     @app.exception_handler(LimitError)

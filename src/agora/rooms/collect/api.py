@@ -17,10 +17,9 @@ from agora.core.json_text import dumps
 from agora.rooms.collect import conversations, erase
 from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.replies import Watched
-from agora.rooms.collect.types import ChatError, ChatMessage, NewMessage, Params, Status
-from agora.site.clients import client_address
+from agora.rooms.collect.types import ChatMessage, NewMessage, Params, Status
 from agora.site.pages import Site, site_of
-from agora.site.security import same_origin
+from agora.site.requests import address_of, from_here
 from agora.store.consent import (
     ConsentError,
     ConsentText,
@@ -112,9 +111,7 @@ def chat_of(request: Request) -> Chat:
 def visitor_of(request: Request) -> Visitor:
     """What a request tells of the person behind it."""
     site = site_of(request)
-    peer = request.client.host if request.client else None
-    address = client_address(peer, request.headers.getlist("x-forwarded-for"), site.settings.proxies)
-    return Visitor(site.locale_of(request), address, {k.lower(): v for k, v in request.headers.items()})
+    return Visitor(site.locale_of(request), address_of(request), {k.lower(): v for k, v in request.headers.items()})
 
 
 def visit_of(request: Request) -> str | None:
@@ -129,20 +126,10 @@ async def consented(request: Request) -> Subject:
 
     Raises:
         ConsentError: they may not.
-        ChatError: the request comes from another site's page.
+        RefusalError: the request comes from another site's page.
     """
     from_here(request)
     return await chat_of(request).consented(visit_of(request))
-
-
-def from_here(request: Request) -> None:
-    """Refuse what another site's page sends with a visitor's cookie.
-
-    Raises:
-        ChatError: ``cross_site``.
-    """
-    if not same_origin(request.headers):
-        raise ChatError("cross_site", "this request comes from a page of another site", 403)
 
 
 Consented = Annotated[Subject, Depends(consented)]
@@ -282,7 +269,7 @@ async def subject_with_receipt(chat: Chat, request: Request, receipt: str) -> Su
         LimitError: too often.
     """
     keys = chat.store.keys
-    _, whom = ip_pseudonym(keys, visitor_of(request).address)
+    _, whom = ip_pseudonym(keys, address_of(request))
     tries = Limit("receipt", chat.settings.limits.receipt_tries_per_minute, 60)
     await chat.write(lambda c: count(c, ((tries, whom or "unknown"),)))
     return await chat.read(lambda c: subject_of_receipt(c, keys, receipt))

@@ -15,7 +15,6 @@ from agora.rooms.collect.api import (
     TheChat,
     TheSite,
     erase_with_receipt,
-    from_here,
     subject_with_receipt,
     visit_of,
     visitor_of,
@@ -23,17 +22,11 @@ from agora.rooms.collect.api import (
 from agora.rooms.collect.erase import export_subject
 from agora.rooms.collect.show import branches, shown_messages
 from agora.rooms.collect.types import ChatError, NewMessage, Params
-from agora.site.pages import Site
-from agora.site.security import same_form_token
+from agora.site.requests import check_form, from_here
 from agora.store.consent import ConsentError, ConsentState, accept_terms, decide_publication
 
 router = APIRouter(include_in_schema=False)
 Text = Annotated[str, Form()]
-
-
-def _check_form(site: Site, session: str, token: str) -> None:
-    if not same_form_token(site.store.keys, session, token):
-        raise ChatError("bad_form", "this form is not of this visit; please load the page again", 403)
 
 
 @router.get("/")
@@ -79,7 +72,7 @@ async def give_publication(
     subject = await chat.subject(visit_of(request))
     if subject is None:
         raise ConsentError("consent_required", "please accept the terms first")
-    _check_form(site, subject.id, form_token)
+    check_form(request, subject.id, form_token)
     text = next((t for t in chat.texts.values() if t.sha256 == sha256), None)
     if text is None:
         raise ConsentError("consent_version_stale", "the words have changed; please read them again")
@@ -120,11 +113,9 @@ def _chat_values(chat: Any, listed: list[tuple[str, int, str]]) -> dict[str, Any
 
 
 @router.post("/chat")
-async def new_chat(
-    request: Request, chat: TheChat, site: TheSite, subject: Consented, content: Text, form_token: Text
-) -> Response:
+async def new_chat(request: Request, chat: TheChat, subject: Consented, content: Text, form_token: Text) -> Response:
     """Begin a conversation with its first message."""
-    _check_form(site, subject.id, form_token)
+    check_form(request, subject.id, form_token)
     if not content.strip():
         raise ChatError("empty_message", "the message is empty", 422)
     conversation_id = await chat.new_conversation(subject)
@@ -134,8 +125,8 @@ async def new_chat(
 @router.post("/chat/{conversation_id}")
 async def send(
     conversation_id: str,
+    request: Request,
     chat: TheChat,
-    site: TheSite,
     subject: Consented,
     content: Text,
     client_msg_id: Text,
@@ -143,7 +134,7 @@ async def send(
     parent_id: Text = "",
 ) -> Response:
     """Send a message as a form, and come back when the reply is there."""
-    _check_form(site, subject.id, form_token)
+    check_form(request, subject.id, form_token)
     return await _send(chat, subject, NewMessage(conversation_id, content, client_msg_id, parent_id or None))
 
 
@@ -154,9 +145,11 @@ async def _send(chat: Any, subject: Any, new: NewMessage) -> Response:
 
 
 @router.post("/messages/{message_id}/regenerate")
-async def regenerate(message_id: str, chat: TheChat, site: TheSite, subject: Consented, form_token: Text) -> Response:
+async def regenerate(
+    message_id: str, request: Request, chat: TheChat, subject: Consented, form_token: Text
+) -> Response:
     """Another answer, as a form."""
-    _check_form(site, subject.id, form_token)
+    check_form(request, subject.id, form_token)
     reply_id = await chat.regenerate(subject, message_id, Params(max_tokens=chat.settings.max_tokens))
     reply = await _finished(chat, subject, reply_id)
     return RedirectResponse(f"/chat/{reply.conversation_id}?leaf={reply.id}", 303)
@@ -170,10 +163,10 @@ async def _finished(chat: Any, subject: Any, reply_id: str) -> Any:
 
 @router.post("/messages/{message_id}/rate")
 async def rate(
-    message_id: str, chat: TheChat, site: TheSite, subject: Consented, rating: Text, form_token: Text
+    message_id: str, request: Request, chat: TheChat, subject: Consented, rating: Text, form_token: Text
 ) -> Response:
     """Rate a reply, as a form."""
-    _check_form(site, subject.id, form_token)
+    check_form(request, subject.id, form_token)
     value = {"up": 1, "down": -1}.get(rating, 0)
     await chat.write(lambda c: conversations.rate(c, subject.id, message_id, value, None))
     reply = await chat.reply(subject, message_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from agora.core.errors import AgoraError
+from agora.site.refusals import RefusalError
 
 ChatRole = Literal["system", "user", "assistant"]
 
@@ -24,14 +24,8 @@ class Status(StrEnum):
     RECONSTRUCTED = "reconstructed"  # told by a client as its history, never written here
 
 
-class ChatError(AgoraError):
-    """A request that is refused. ``code`` is for programs, ``status`` for HTTP."""
-
-    def __init__(self, code: str, what: str, status: int = 400, *, retry_after_s: int | None = None) -> None:
-        super().__init__(what)
-        self.code = code
-        self.status = status
-        self.retry_after_s = retry_after_s
+class ChatError(RefusalError):
+    """A request to the chat that is refused."""
 
 
 @dataclass(frozen=True, slots=True)
