@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select, update
 
 from agora.rooms.collect.conversations import read_messages
+from agora.rooms.collect.moderate.tables import REPORTS, REVIEWS
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
 from agora.store import events
 from agora.store.tables import SUBJECTS
@@ -59,6 +60,22 @@ def erase_conversations(connection: Connection, subject_id: str, only: str | Non
     return len(ids)
 
 
+def erase_conversation(connection: Connection, conversation_id: str) -> bool:
+    """Erase one conversation, whoever's it is; False when there is none. The path of an operator who deletes."""
+    row = connection.execute(
+        select(CONVERSATIONS.c.subject_id).where(
+            CONVERSATIONS.c.conversation_id == conversation_id, CONVERSATIONS.c.state != "deleted"
+        )
+    ).first()
+    if row is None:
+        return False
+    whose = {"subject_id": row.subject_id, "conversation_id": conversation_id}
+    events.append(connection, events.Event("delete.requested", **whose, payload={"count": 1}))
+    _erase(connection, [conversation_id])
+    events.append(connection, events.Event("delete.done", **whose))
+    return True
+
+
 def erase_subject(connection: Connection, subject_id: str) -> int:
     """Erase all of a subject's conversations and what is known of the person; the row itself stays as withdrawn."""
     count = erase_conversations(connection, subject_id)
@@ -75,8 +92,9 @@ def _erase(connection: Connection, conversation_ids: Sequence[str]) -> None:
     messages = select(MESSAGES.c.message_id).where(MESSAGES.c.conversation_id.in_(conversation_ids))
     # held first, so that no annotation of them can be added between this line and their end (PostgreSQL)
     connection.execute(messages.with_for_update())
-    for table in (ANNOTATIONS, FEEDBACK):
+    for table in (ANNOTATIONS, FEEDBACK, REPORTS):
         connection.execute(delete(table).where(table.c.message_id.in_(messages)))
+    connection.execute(delete(REVIEWS).where(REVIEWS.c.conversation_id.in_(conversation_ids)))
     connection.execute(delete(MESSAGES).where(MESSAGES.c.conversation_id.in_(conversation_ids)))
     connection.execute(
         update(CONVERSATIONS)
@@ -95,5 +113,5 @@ def scrub(engine: Engine) -> None:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         else:
-            for table in (MESSAGES, ANNOTATIONS, FEEDBACK, SUBJECTS):
+            for table in (MESSAGES, ANNOTATIONS, FEEDBACK, REPORTS, REVIEWS, SUBJECTS):
                 connection.exec_driver_sql(f"VACUUM FULL {table.name}")
