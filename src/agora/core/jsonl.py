@@ -103,16 +103,25 @@ class Rejects:
     """Rows that were not taken, each with its place and reason; counted, and kept in a file where one is named.
 
     A file of an earlier pass over the same data is replaced; it appears with the first rejected row.
+
+    Args:
+        path: the file; None counts only.
+        keep: go on after this many bytes of the file, what an earlier pass that was cut short knew of (``size``).
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, keep: int = 0) -> None:
         self.path = Path(path) if path is not None else None
         self.count = 0
+        self.size = 0  # of the file, in bytes
         self.by_reason: Counter[str] = Counter()
         self._writer: JsonlWriter | None = None
         if self.path is not None:
             with suppress(FileNotFoundError, NotADirectoryError):
-                self.path.unlink()
+                if keep and self.path.stat().st_size >= keep:
+                    os.truncate(self.path, keep)
+                    self.size = keep
+                else:
+                    self.path.unlink()
 
     def add(self, where: str, reason: str, raw: object = None, *, detail: str | None = None) -> None:
         """Keep one rejected row.
@@ -131,7 +140,7 @@ class Rejects:
             self._writer = JsonlWriter(self.path)
         raw = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
         row = {"where": where, "reason": reason, "raw": raw}
-        self._writer.write(row if detail is None else row | {"detail": detail})
+        self.size += self._writer.write(row if detail is None else row | {"detail": detail})
 
     def close(self) -> None:
         """Close the file, if there is one."""

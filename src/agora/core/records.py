@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, ClassVar, Literal
 
+import orjson
+
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
 VerdictStatus = Literal["ok", "unparsed", "refused", "missing"]
@@ -21,8 +23,24 @@ JsonMap = dict[str, Any]
 
 def stable_id(*parts: object, size: int = 8) -> str:
     """A hex id of ``2 * size`` digits that depends on the parts alone (order and type included)."""
-    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, default=str)
+    try:
+        text = _spelled(parts)
+    except TypeError:  # lone surrogates
+        text = _spelled_slowly(parts)
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+
+
+def _spelled(value: object) -> str:
+    """What :func:`_spelled_slowly` gives, at a tenth of its cost for lists of texts."""
+    if type(value) is str:
+        return orjson.dumps(value).decode()
+    if type(value) is tuple or type(value) is list:
+        return f"[{', '.join(map(_spelled, value))}]"
+    return _spelled_slowly(value)
+
+
+def _spelled_slowly(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
 @dataclass(frozen=True, slots=True)

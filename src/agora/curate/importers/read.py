@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from agora.core.errors import DataError, UsageError
 from agora.core.progress import Progress, progress
 from agora.core.records import Conversation, JsonMap, stable_id
-from agora.core.tables import Rejects, read_rows, write_parquet
+from agora.core.tables import Rejects, Row, read_rows, read_slice, write_parquet
 from agora.curate.importers.base import Format, Origin, RowError, clean_json
 from agora.curate.importers.detect import detect_format, format_named
 
@@ -62,16 +64,39 @@ def import_conversations(
             refused (the wrong format was chosen).
         UsageError: unknown format name.
     """
+    return (conversation for _, conversation in import_lines(path, format=format, rejects=rejects, limit=limit))
+
+
+def import_lines(
+    path: Path,
+    *,
+    format: str = "auto",
+    rejects: Rejects,
+    limit: int | None = None,
+    start: int = 0,
+    seen: set[str] | None = None,
+) -> Iterator[tuple[int, Conversation]]:
+    """As :func:`import_conversations`, each with its 1-based line; an import that was cut short can go on.
+
+    Args:
+        path: as there.
+        format: as there.
+        rejects: as there.
+        limit: as there.
+        start: pass over this many lines (rows, items).
+        seen: the ids of the conversations that an earlier try read.
+    """
     path = Path(path)
     chosen = format_named(detect_format(path).format if format == "auto" else format)
-    return _conversations(path, chosen, rejects, limit)
+    return _lines(path, chosen, rejects, limit, start, seen or set())
 
 
-def _conversations(path: Path, chosen: Format, rejects: Rejects, limit: int | None) -> Iterator[Conversation]:
+def _lines(
+    path: Path, chosen: Format, rejects: Rejects, limit: int | None, start: int, seen: set[str]
+) -> Iterator[tuple[int, Conversation]]:
     refused_before = rejects.count
     n_imported, checked = 0, False
-    seen: set[str] = set()
-    for row in read_rows(path, rejects=rejects, limit=limit):
+    for row in islice(_rows(path, chosen, rejects, start), limit):
         n_read = n_imported + rejects.count - refused_before
         if not checked and n_read >= _FIRST_ROWS:
             checked = True
@@ -83,10 +108,14 @@ def _conversations(path: Path, chosen: Format, rejects: Rejects, limit: int | No
             rejects.add(str(origin), error.reason, _storable(row.data), detail=error.detail or None)
             continue
         n_imported += 1
-        yield _with_own_id(conversation, seen, row.line)
+        yield row.line, _with_own_id(conversation, seen, row.line)
     n_read = n_imported + rejects.count - refused_before
     if not n_imported or (not checked and n_read >= _FIRST_ROWS):
         _stop_if_mostly_bad(path, chosen, n_read, rejects, refused_before)
+
+
+def _rows(path: Path, chosen: Format, rejects: Rejects, start: int) -> Iterator[Row]:
+    return read_slice(path, start, sys.maxsize, rejects=rejects) if start else read_rows(path, rejects=rejects)
 
 
 def _storable(data: JsonMap) -> JsonMap | None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from agora.store import Store
+from agora.rooms.collect.linking.commands import import_command
+from agora.rooms.collect.terminal import Db, Json, KeyFile, opened, show
 
 app = typer.Typer(
     help="Collect conversations with consent: their store, import, export, visitors.", no_args_is_help=True
 )
-
-Db = Annotated[str, typer.Option("--db", help="Database: a file, or postgresql://USER@HOST/NAME.")]
-KeyFile = Annotated[Path | None, typer.Option("--keys", help="File of secret keys; default: beside the database.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @app.callback()
@@ -26,26 +20,7 @@ def collect() -> None:
     """Collect conversations with consent: their store, import, export, visitors."""
 
 
-@contextmanager
-def _opened(db: str, keys: Path | None) -> Iterator[Store]:
-    from agora.store import Store, keys_beside
-
-    store = Store.open(db, keys=keys or keys_beside(db))
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-def _show(found: dict[str, Any], json: bool) -> None:
-    from agora.core.json_text import dumps
-
-    if json:
-        typer.echo(dumps(found).decode())
-        return
-    for name, value in found.items():
-        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        typer.echo(f"{name.replace('_', ' ')}: {shown}")
+app.command("import")(import_command)
 
 
 @app.command("visitors")
@@ -61,49 +36,23 @@ def visitors_command(
     from agora.rooms.collect.visitors import send_visitors
 
     drawn = list(World().visitors(n, seed))
-    _show(send_visitors(url, drawn, concurrency=concurrency, seed=seed).as_json(), json)
-
-
-@app.command("import")
-def import_command(
-    files: Annotated[list[Path], typer.Argument(help="Files of conversations, in any known format.")],
-    db: Db = "agora.db",
-    format: Annotated[str, typer.Option("--format", help="Format of the files; auto finds it.")] = "auto",
-    rejects: Annotated[Path, typer.Option("--rejects", help="Where refused rows go.")] = Path("rejects.jsonl"),
-    keys: KeyFile = None,
-    json: Json = False,
-) -> None:
-    """Put conversations of other sources into the store; doing it twice adds nothing."""
-    from agora.core.tables import Rejects
-    from agora.curate.importers.read import import_conversations
-    from agora.rooms.collect.records import store_conversations
-
-    total: dict[str, int] = {"new": 0, "known": 0, "messages": 0, "rejected": 0}
-    with _opened(db, keys) as store, Rejects(rejects) as refused:
-        for file in files:
-            report = store_conversations(store, import_conversations(file, format=format, rejects=refused))
-            for name, count in report.as_json().items():
-                total[name] += count
-        total["rejected"] = refused.count
-    _show({"db": db, **total}, json)
+    show(send_visitors(url, drawn, concurrency=concurrency, seed=seed).as_json(), json)
 
 
 @app.command("export")
 def export_command(
     out: Annotated[Path, typer.Option("--out", help="File of conversation records: .jsonl or .parquet.")],
     db: Db = "agora.db",
+    to: Annotated[str, typer.Option("--to", help="agora, wildchat-1m, wildchat-4.8m or lmsys-chat-1m.")] = "agora",
     everything: Annotated[bool, typer.Option("--all", help="Also of people who declined or withdrew.")] = False,
     keys: KeyFile = None,
     json: Json = False,
 ) -> None:
-    """Write the store's conversations as records for the other rooms. This is no release: nothing is redacted."""
-    from agora.core.records import Conversation
-    from agora.curate.write import write_records
-    from agora.rooms.collect.records import stored_conversations
+    """Write the store's conversations as records or in a published layout. This is no release: nothing is redacted."""
+    from agora.rooms.collect.records import export_store
 
-    with _opened(db, keys) as store:
-        count = write_records(stored_conversations(store, only_published=not everything), out, Conversation)
-    _show({"conversations": count, "out": str(out)}, json)
+    with opened(db, keys) as store:
+        show(export_store(store, out, to, only_published=not everything), json)
 
 
 @app.command("stats")
@@ -111,8 +60,8 @@ def stats_command(db: Db = "agora.db", keys: KeyFile = None, json: Json = False)
     """Count what is in the store."""
     from agora.rooms.collect.records import store_numbers
 
-    with _opened(db, keys) as store:
-        _show(store_numbers(store), json)
+    with opened(db, keys) as store:
+        show(store_numbers(store), json)
 
 
 @app.command("verify")
@@ -120,9 +69,9 @@ def verify_command(db: Db = "agora.db", keys: KeyFile = None, json: Json = False
     """Recompute every hash of the event log; exit 1 and name the first event that does not fit."""
     from agora.store.events import verify
 
-    with _opened(db, keys) as store, store.reading() as connection:
+    with opened(db, keys) as store, store.reading() as connection:
         report = verify(connection)
-    _show({"events": report.events, "head": report.head}, json)
+    show({"events": report.events, "head": report.head}, json)
 
 
 @app.command("delete")
@@ -137,7 +86,7 @@ def delete_command(
     from agora.rooms.collect.erase import erase_subject, scrub
     from agora.store.consent import subject_of_receipt
 
-    with _opened(db, keys) as store:
+    with opened(db, keys) as store:
         with store.reading() as connection:
             subject = subject_of_receipt(connection, store.keys, receipt)
         if subject is None:
@@ -146,4 +95,4 @@ def delete_command(
             )
         erased = store.write(lambda c: erase_subject(c, subject.id))
         scrub(store.engine)
-    _show({"erased": erased}, json)
+    show({"erased": erased}, json)

@@ -206,31 +206,40 @@ def interrupt_unfinished(connection: Connection) -> int:
 
 def read_messages(connection: Connection, conversation_id: str) -> list[ChatMessage]:
     """All messages of a conversation, parents before children."""
+    return messages_of(connection, [conversation_id]).get(conversation_id, [])
+
+
+def messages_of(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[ChatMessage]]:
+    """The messages of some conversations (a few hundred at once), parents before children."""
     found = connection.execute(
         select(MESSAGES, FEEDBACK.c.rating)
         .join(FEEDBACK, FEEDBACK.c.message_id == MESSAGES.c.message_id, isouter=True)
-        .where(MESSAGES.c.conversation_id == conversation_id)
+        .where(MESSAGES.c.conversation_id.in_(conversation_ids))
         .order_by(MESSAGES.c.created_us, MESSAGES.c.message_id)
     )
-    return [
-        ChatMessage(
-            id=row.message_id,
-            conversation_id=row.conversation_id,
-            parent_id=row.parent_id,
-            role=row.role,
-            content=zstandard.decompress(row.content_zstd).decode("utf-8"),
-            created_us=row.created_us,
-            status=Status(row.status),
-            model=row.model,
-            finish_reason=row.finish_reason,
-            error_code=row.error_code,
-            completed_us=row.completed_us,
-            edited_of=row.edited_of,
-            rating=row.rating,
-            usage=loads(row.usage_json.encode()) if row.usage_json else {},
-        )
-        for row in found
-    ]
+    messages: dict[str, list[ChatMessage]] = {}
+    for row in found:
+        messages.setdefault(row.conversation_id, []).append(_message(row))
+    return messages
+
+
+def _message(row: Any) -> ChatMessage:
+    return ChatMessage(
+        id=row.message_id,
+        conversation_id=row.conversation_id,
+        parent_id=row.parent_id,
+        role=row.role,
+        content=zstandard.decompress(row.content_zstd).decode("utf-8"),
+        created_us=row.created_us,
+        status=Status(row.status),
+        model=row.model,
+        finish_reason=row.finish_reason,
+        error_code=row.error_code,
+        completed_us=row.completed_us,
+        edited_of=row.edited_of,
+        rating=row.rating,
+        usage=loads(row.usage_json.encode()) if row.usage_json else {},
+    )
 
 
 def path_to(messages: Sequence[ChatMessage], leaf_id: str) -> list[ChatMessage]:
@@ -315,7 +324,6 @@ def message_row(
     text: str,
     at_us: int,
     status: Status = Status.COMPLETE,
-    model: str | None = None,
 ) -> dict[str, Any]:
     """The columns of a message that was finished elsewhere; text that UTF-8 cannot hold is repaired."""
     return {
@@ -327,7 +335,6 @@ def message_row(
         "created_us": at_us,
         "completed_us": at_us,
         "status": status,
-        "model": model,
     }
 
 

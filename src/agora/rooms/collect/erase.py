@@ -99,7 +99,7 @@ def _erase(connection: Connection, conversation_ids: Sequence[str]) -> None:
     connection.execute(
         update(CONVERSATIONS)
         .where(CONVERSATIONS.c.conversation_id.in_(conversation_ids))
-        .values(state="deleted", source_key=None, dup_cluster=None, automation_score=None)
+        .values(state="deleted", source_key=None, dup_cluster=None, automation_score=None, imported_zstd=None)
     )
 
 

@@ -3,156 +3,133 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import select
 
-from agora.core.records import Conversation, Message, Provenance
-from agora.rooms.collect.conversations import message_row, read_messages
+from agora.core.records import Conversation, JsonMap, Message, Provenance
+from agora.rooms.collect.conversations import messages_of
+from agora.rooms.collect.incoming import Added, carried, insert_ready, make_ready
 from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
-from agora.store import Store, events
+from agora.rooms.collect.types import ChatMessage
+from agora.store import Store
 from agora.store.consent import ConsentState
-from agora.store.ids import new_id, now_us
 from agora.store.tables import SUBJECTS
 
-_BATCH = 200
+_BATCH = 1000
+_READ_AT_ONCE = 500
+_PUBLISHED = ConsentState.PUBLISH
 
 
-@dataclass(frozen=True, slots=True)
-class StoredReport:
-    """What an import into the store did; ``known`` conversations were there before."""
-
-    new: int
-    known: int
-    messages: int
-
-    def as_json(self) -> dict[str, int]:
-        """Counts for programs."""
-        return {"new": self.new, "known": self.known, "messages": self.messages}
-
-
-def store_conversations(store: Store, found: Iterable[Conversation]) -> StoredReport:
+def store_conversations(store: Store, found: Iterable[Conversation]) -> Added:
     """Put conversations of other sources into the store; one that is there already is passed over.
 
     They belong to no subject and carry their source and license; what their source says of consent is in their
-    provenance, and a release decides by it.
+    provenance, and a release decides by it. Files are imported by
+    :func:`agora.rooms.collect.importing.import_into_store`, which resumes.
     """
-    new = known = messages = 0
-    # batches of one commit each: an import that is killed goes on with what is missing
-    batch: list[Conversation] = []
-
-    def keep() -> None:
-        nonlocal new, known, messages
-        added = store.write(lambda c: [_insert(c, conversation) for conversation in batch])
-        new += sum(count is not None for count in added)
-        known += sum(count is None for count in added)
-        messages += sum(count or 0 for count in added)
-        batch.clear()
-
-    for conversation in found:
-        batch.append(conversation)
-        if len(batch) == _BATCH:
-            keep()
-    if batch:
-        keep()
-    return StoredReport(new, known, messages)
+    total = Added(0, 0, 0)
+    found = iter(found)
+    while batch := [make_ready(conversation) for conversation in islice(found, _BATCH)]:
+        added = store.write(lambda c, batch=batch: insert_ready(c, batch))  # type: ignore[misc]
+        total = Added(total.new + added.new, total.known + added.known, total.messages + added.messages)
+    return total
 
 
-def _insert(connection: Connection, conversation: Conversation) -> int | None:
-    """How many messages were added; None for a conversation that is known."""
-    source = conversation.provenance.source[:64] or "import"
-    where = (CONVERSATIONS.c.source == source) & (CONVERSATIONS.c.source_key == conversation.id[:128])
-    if connection.scalar(select(CONVERSATIONS.c.conversation_id).where(where)) is not None:
-        return None
-    conversation_id, at = new_id(), now_us()
-    connection.execute(
-        insert(CONVERSATIONS).values(
-            conversation_id=conversation_id,
-            created_us=_micros(conversation.provenance.created) or at,
-            updated_us=at,
-            state="closed",
-            source=source,
-            source_license=conversation.provenance.licence[:64],
-            source_key=conversation.id[:128],
-        )
-    )
-    ids = {message.id: new_id() for message in conversation.messages}
-    rows = [
-        message_row(
-            message_id=ids[message.id],
-            conversation_id=conversation_id,
-            parent_id=ids[message.parent] if message.parent is not None else None,
-            role=message.role,
-            text=message.content,
-            at_us=at + i,  # parents before children, whatever the source knew of times
-            model=str(message.meta["model"])[:128] if message.meta.get("model") else None,
-        )
-        for i, message in enumerate(conversation.messages)
-    ]
-    if rows:
-        connection.execute(insert(MESSAGES), rows)
-    payload = {"source": source, "messages": len(rows)}
-    events.append(connection, events.Event("import.conversation", conversation_id=conversation_id, payload=payload))
-    return len(rows)
-
-
-def _micros(created: str | None) -> int | None:
-    try:
-        return int(datetime.fromisoformat(created).timestamp() * 1_000_000) if created else None
-    except ValueError:
-        return None
-
-
-def stored_conversations(store: Store, *, only_published: bool = True) -> Iterator[Conversation]:
+def stored_conversations(
+    store: Store, *, only_published: bool = True, original_ids: bool = False
+) -> Iterator[Conversation]:
     """Conversations of the store as records, oldest first; those of people who agreed to publication by default.
 
     Args:
         store: an open store.
         only_published: leave out people who declined or withdrew. Imported conversations carry their source's word.
+        original_ids: imported conversations and their messages under the ids of their source, so that they come out
+            as they went in; else under the store's own, by which annotations are found.
     """
-    with store.reading() as connection:
-        query = (
-            select(CONVERSATIONS, SUBJECTS.c.consent_state, SUBJECTS.c.consent_version, SUBJECTS.c.country_iso)
-            .join(SUBJECTS, SUBJECTS.c.subject_id == CONVERSATIONS.c.subject_id, isouter=True)
-            .where(CONVERSATIONS.c.state != "deleted")
-            .order_by(CONVERSATIONS.c.created_us, CONVERSATIONS.c.conversation_id)
-        )
-        rows = connection.execute(query).all()
-        for row in rows:
-            if only_published and row.subject_id and row.consent_state != ConsentState.PUBLISH:
-                continue
-            conversation = _record(connection, row)
-            if conversation.messages:
-                yield conversation
-
-
-def _record(connection: Connection, row: Any) -> Conversation:
-    messages = tuple(
-        Message(
-            m.role,
-            m.content,
-            id=m.id,
-            parent=m.parent_id,
-            meta={
-                k: v for k, v in (("model", m.model), ("status", str(m.status)), ("rating", m.rating)) if v is not None
-            },
-        )
-        for m in read_messages(connection, row.conversation_id)
+    query = (
+        select(CONVERSATIONS, SUBJECTS.c.consent_state, SUBJECTS.c.consent_version, SUBJECTS.c.country_iso)
+        .join(SUBJECTS, SUBJECTS.c.subject_id == CONVERSATIONS.c.subject_id, isouter=True)
+        .where(CONVERSATIONS.c.state != "deleted")
+        .order_by(CONVERSATIONS.c.created_us, CONVERSATIONS.c.conversation_id)
+        .execution_options(yield_per=_READ_AT_ONCE)
     )
-    consent = f"{row.consent_state}/{row.consent_version}" if row.subject_id else "unknown"
-    created = datetime.fromtimestamp(row.created_us / 1_000_000, UTC).isoformat()
+    with store.reading() as connection, closing(connection.execute(query)) as rows:
+        for part in rows.partitions():
+            wanted = [row for row in part if not (only_published and row.subject_id) or row.consent_state == _PUBLISHED]
+            messages = messages_of(connection, [row.conversation_id for row in wanted])
+            for row in wanted:
+                if row.conversation_id in messages:
+                    yield _record(row, messages[row.conversation_id], original_ids=original_ids)
+
+
+def _record(row: Any, messages: Sequence[ChatMessage], *, original_ids: bool) -> Conversation:
+    if row.imported_zstd is not None:
+        return _imported(row, sorted(messages, key=lambda m: m.id), original_ids=original_ids)
+    said = tuple(Message(m.role, m.content, id=m.id, parent=m.parent_id, meta=_facts(m)) for m in messages)
     provenance = Provenance(
         source=row.source,
         source_id=row.source_key or row.conversation_id,
         licence=row.source_license or "unreleased",
-        consent=consent,
-        created=created,
+        consent=f"{row.consent_state}/{row.consent_version}" if row.subject_id else "unknown",
+        created=datetime.fromtimestamp(row.created_us / 1_000_000, UTC).isoformat(),
     )
     meta = {"subject": row.subject_id} if row.subject_id else {}
-    return Conversation(row.conversation_id, messages, provenance, meta=meta)
+    return Conversation(row.conversation_id, said, provenance, meta=meta)
+
+
+def _facts(message: ChatMessage) -> dict[str, Any]:
+    facts = (("model", message.model), ("status", str(message.status)), ("rating", message.rating))
+    return {name: value for name, value in facts if value is not None}
+
+
+def _imported(row: Any, messages: Sequence[ChatMessage], *, original_ids: bool) -> Conversation:
+    """As its source gave it, but for a rating it may have got here."""
+    told = carried(row.imported_zstd)
+    ids = {m.id: str(own["id"]) if original_ids else m.id for m, own in zip(messages, told.messages, strict=True)}
+    said = tuple(
+        Message(
+            m.role,
+            m.content,
+            id=ids[m.id],
+            parent=ids[m.parent_id] if m.parent_id is not None else None,
+            meta=own["meta"] if m.rating is None else {**own["meta"], "rating": m.rating},
+        )
+        for m, own in zip(messages, told.messages, strict=True)
+    )
+    own_id = told.id if original_ids else row.conversation_id
+    return Conversation(own_id, said, told.provenance, told.tags, told.meta)
+
+
+def export_store(store: Store, out: Path, to: str = "agora", *, only_published: bool = True) -> JsonMap:
+    """Write the store's conversations to a file; imported ones come out as they went in.
+
+    Args:
+        store: an open store.
+        out: ``.jsonl`` or ``.parquet``; the published layouts are Parquet.
+        to: ``agora`` for records, or ``wildchat-1m``, ``wildchat-4.8m``, ``lmsys-chat-1m``.
+        only_published: see :func:`stored_conversations`.
+
+    Raises:
+        UsageError: no such layout.
+    """
+    from agora.core.errors import UsageError
+    from agora.curate.importers.export import export_lmsys, export_wildchat
+    from agora.curate.importers.schemas import PUBLISHED
+    from agora.curate.write import write_records
+
+    found = stored_conversations(store, only_published=only_published, original_ids=True)
+    if to == "agora":
+        return {"conversations": write_records(found, out, Conversation), "out": str(out)}
+    if to not in PUBLISHED:
+        raise UsageError(f"unknown layout {to!r}", hint=f"choose agora, {', '.join(PUBLISHED)}")
+    done = export_lmsys(found, out) if to.startswith("lmsys") else export_wildchat(found, out, to.split("-")[1])
+    return {"conversations": done.n_conversations, "rows": done.n_rows, "skipped": done.skipped, "out": str(out)}
 
 
 def store_numbers(store: Store) -> dict[str, Any]:

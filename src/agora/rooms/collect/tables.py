@@ -20,6 +20,19 @@ CONVERSATIONS = Table(
     Column("reserved_for", String(64)),
     Column("automation_score", Float),
     Column("dup_cluster", String(26)),
+    Column("import_id", String(26)),
+    Column("imported_zstd", LargeBinary),  # all that its source said of it; see agora.rooms.collect.incoming
+)
+
+IMPORTS = Table(
+    "imports",  # one row for each file that is not read to its end, so that the next try goes on there
+    METADATA,
+    Column("import_id", String(26), primary_key=True),
+    Column("source_sha256", String(64), nullable=False),
+    Column("how", String(64), nullable=False),  # the format
+    Column("next_line", BigInteger, nullable=False),  # all lines before it are in the store or in the reject file
+    Column("counts_json", Text, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
 )
 
 MESSAGES = Table(
@@ -66,6 +79,7 @@ FEEDBACK = Table(
 
 Index("ix_conversations_subject", CONVERSATIONS.c.subject_id, CONVERSATIONS.c.updated_us)
 Index("ix_conversations_source", CONVERSATIONS.c.source, CONVERSATIONS.c.source_key, unique=True)
+Index("ix_imports_source", IMPORTS.c.source_sha256, IMPORTS.c.how, unique=True)
 Index("ix_messages_conversation", MESSAGES.c.conversation_id, MESSAGES.c.message_id)
 Index("ix_messages_client", MESSAGES.c.conversation_id, MESSAGES.c.client_msg_id, unique=True)
 Index("ix_messages_status", MESSAGES.c.status)

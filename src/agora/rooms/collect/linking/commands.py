@@ -1,0 +1,46 @@
+"""``agora collect import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agora.rooms.collect.terminal import Db, Json, KeyFile, opened
+
+
+def import_command(
+    files: Annotated[list[Path], typer.Argument(help="Files of conversations, in any known format.")],
+    db: Db = "agora.db",
+    format: Annotated[str, typer.Option("--format", help="Format of the files; auto finds it.")] = "auto",
+    max_bad: Annotated[int, typer.Option("--max-bad", min=0, help="Exit 1 if more rows than this are bad.")] = 0,
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", help="Where bad rows go; default: FILE.rejects.jsonl, here.")
+    ] = None,
+    keys: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Put conversations of other sources into the store; twice adds nothing, a killed import goes on where it was."""
+    from agora.core.errors import DataError, UsageError
+    from agora.core.json_text import dumps
+    from agora.rooms.collect.importing import import_into_store
+
+    if rejects is not None and len(files) > 1:
+        raise UsageError("--rejects names one file, but several are imported", hint="leave it out, or import one file")
+    done = []
+    with opened(db, keys) as store:
+        for file in files:
+            bad_rows = rejects or Path(f"{file.name}.rejects.jsonl")
+            done.append(import_into_store(store, file, format=format, rejects=bad_rows))
+            if not json:
+                typer.echo(done[-1].line())
+    if json:
+        total = {name: sum(getattr(one, name) for one in done) for name in ("read", "new", "duplicate", "bad")}
+        typer.echo(dumps({"db": db, **total, "files": [one.as_json() for one in done]}).decode())
+    bad = sum(one.bad for one in done)
+    if bad > max_bad:
+        raise DataError(
+            f"{bad:,} bad rows, more than the {max_bad:,} of --max-bad; the others are in the store",
+            hint="read the reasons in the reject file, or raise --max-bad",
+        )

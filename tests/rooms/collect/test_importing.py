@@ -1,0 +1,204 @@
+"""Files into the store and out again: nothing a row carries is lost, twice adds nothing, a killed import goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import func, select
+
+from agora.core.records import Conversation, Message, Provenance
+from agora.core.tables import Rejects
+from agora.curate.importers import import_conversations
+from agora.rooms.collect.importing import import_into_store
+from agora.rooms.collect.incoming import make_ready
+from agora.rooms.collect.records import export_store, store_conversations, stored_conversations
+from agora.rooms.collect.tables import CONVERSATIONS, IMPORTS, MESSAGES
+from agora.store import Store
+from agora.store.events import verify
+from tests.postgres import fresh_database, postgres_server
+
+PUBLISHED = {"wildchat-1m": "wildchat_1m", "wildchat-4.8m": "wildchat_4_8m", "lmsys-chat-1m": "lmsys_chat_1m"}
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    name = f"t{os.urandom(8).hex()}"
+    url = (
+        str(tmp_path / "store.db")
+        if request.param == "sqlite"
+        else fresh_database(request.getfixturevalue("postgres"), name)
+    )
+    opened = Store.open(url, keys=tmp_path / "keys.json")
+    yield opened
+    opened.close()
+
+
+def _lines(path: Path, count: int, start: int = 0) -> Path:
+    rows = [
+        {"id": f"c{i}", "messages": [{"role": "user", "content": f"hi {i}"}, {"role": "assistant", "content": "ho"}]}
+        for i in range(start, start + count)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("layout", PUBLISHED)
+def test_published_rows_leave_the_store_with_the_same_schema_and_values(
+    store: Store, shared_dir: Path, tmp_path: Path, layout: str
+) -> None:
+    source = shared_dir / f"data/wildchat/schema/{PUBLISHED[layout]}_fixture.parquet"
+    for new, duplicate in ((8, 0), (0, 8)):
+        done = import_into_store(store, source, rejects=tmp_path / "bad.jsonl")
+        assert (done.read, done.new, done.duplicate, done.bad) == (8, new, duplicate, 0)
+    export_store(store, tmp_path / "out.parquet", layout)
+    before, after = pq.read_table(source), pq.read_table(tmp_path / "out.parquet")
+    assert after.schema.equals(before.schema, check_metadata=True)
+    rows = after.to_pylist()
+    assert sorted(rows, key=str) == sorted(before.to_pylist(), key=str)
+
+
+def test_times_are_those_of_the_source(store: Store, shared_dir: Path, tmp_path: Path) -> None:
+    source = shared_dir / "data/wildchat/schema/wildchat_1m_fixture.parquet"
+    import_into_store(store, source, rejects=tmp_path / "bad.jsonl")
+    first = pq.read_table(source).to_pylist()[0]
+    told = [u["timestamp"] for u in first["conversation"] if u["timestamp"]]
+    with store.reading() as connection:
+        created = connection.scalar(select(func.min(CONVERSATIONS.c.created_us)))
+        times = connection.scalars(select(MESSAGES.c.created_us).order_by(MESSAGES.c.created_us).limit(4)).all()
+    expected = [int(t.timestamp() * 1e6) for t in told for _ in "qa"]  # a question has the time of its answer
+    assert created == expected[0] and list(times) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "conversations", "messages"),
+    [("sharegpt_dummy_conversation.json.gz", 500, 2000), ("oasst_en_100_trees.jsonl.gz", 100, 1167)],
+)
+def test_real_files_are_kept_whole_and_once(
+    tmp_path: Path, shared_dir: Path, file: str, conversations: int, messages: int
+) -> None:
+    path = shared_dir / "data" / "wildchat" / "formats" / file
+    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    for new in (conversations, 0):
+        done = import_into_store(store, path, rejects=tmp_path / "bad.jsonl")
+        assert (done.new, done.duplicate, done.messages) == (new, conversations - new, messages if new else 0)
+    before = {c.id: c for c in import_conversations(path, rejects=Rejects())}
+    assert {c.id: c for c in stored_conversations(store, original_ids=True)} == before
+    with store.reading() as connection:
+        assert verify(connection).events == 3  # one batch, and two files read to their end
+        assert connection.scalar(select(func.count()).select_from(IMPORTS)) == 0
+    store.close()
+
+
+def test_no_message_is_older_than_the_one_it_answers() -> None:
+    messages = (
+        Message("user", "a", "0"),
+        Message("assistant", "b", "1", "0", {"timestamp": "2024-05-01T10:00:05"}),
+        Message("assistant", "c", "2", "0", {"timestamp": "2024-05-01T10:00:03"}),
+        Message("user", "d", "3", "1", {"timestamp": "2024-05-01T09:00:00"}),
+    )
+    ready = make_ready(Conversation("x", messages, Provenance("s", created="2024-06-01T00:00:00Z")))
+    first = ready.messages[0]["created_us"]
+    assert [(m["created_us"] - first) / 1e6 for m in ready.messages] == [0, 2, 0, 2]
+
+
+def test_a_repeated_row_of_one_file_is_kept_and_adds_nothing_later(store: Store, tmp_path: Path) -> None:
+    row = json.dumps({"id": "same", "messages": [{"role": "user", "content": "hi"}]})
+    path = tmp_path / "a.jsonl"
+    path.write_text(f"{row}\n{row}\n")
+    assert import_into_store(store, path, rejects=tmp_path / "bad.jsonl").new == 2
+    assert import_into_store(store, path, rejects=tmp_path / "bad.jsonl").duplicate == 2
+
+
+def test_bad_rows_are_kept_aside_with_their_line(store: Store, tmp_path: Path) -> None:
+    path = _lines(tmp_path / "a.jsonl", 3)
+    path.write_text(path.read_text() + '{broken\n{"messages": []}\n')
+    done = import_into_store(store, path, rejects=tmp_path / "bad.jsonl")
+    assert (done.read, done.new, done.bad) == (5, 3, 2)
+    kept = [json.loads(line) for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
+    assert [row["where"].rsplit(":", 1)[1] for row in kept] == ["4", "5"]
+    assert sum(done.reasons.values()) == 2 and "not valid JSON" in done.reasons
+
+
+def test_a_lone_surrogate_and_nul_do_not_stop_an_import(store: Store) -> None:
+    texts = ("a\ud800b", "nul \0 here")
+    given = [Conversation.linear([("user", text)], Provenance("s"), meta={"note": text}) for text in texts]
+    assert store_conversations(store, given).new == 2
+    assert sorted(c.messages[0].content for c in stored_conversations(store)) == ["a?b", texts[1]]
+
+
+def _command(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "agora.cli", "collect", "import", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _held(db: Path) -> int:
+    import sqlite3
+
+    try:
+        with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as raw:
+            count: int = raw.execute("select count(*) from conversations").fetchone()[0]
+            return count
+    except sqlite3.OperationalError:
+        return 0
+
+
+@pytest.mark.slow
+def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = _lines(tmp_path / "a.jsonl", 3000)
+    path.write_text(path.read_text() + "{broken\n")
+    _append(path, 30_000)
+    db, bad = tmp_path / "store.db", tmp_path / "bad.jsonl"
+    words = (str(path), "--db", str(db), "--rejects", str(bad), "--max-bad", "1", "--json")
+    process = _command(*words)
+    while _held(db) < 5000 and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    held = _held(db)
+    assert 5000 <= held < 33_000
+    out, err = (again := _command(*words)).communicate()
+    assert again.returncode == 0, err
+    told: dict[str, Any] = json.loads(out)
+    one = told["files"][0]
+    assert (told["read"], told["new"], told["duplicate"], told["bad"]) == (33_001, 33_000, 0, 1)
+    assert one["resumed_at"] == held + 2  # 1-based, and one bad line lies before it
+    assert bad.read_text().count("\n") == 1
+    assert _held(db) == 33_000
+
+
+def _append(path: Path, count: int) -> None:
+    more = _lines(path.with_name("more.jsonl"), count, start=100_000)
+    path.write_text(path.read_text() + more.read_text())
+
+
+def test_many_bad_rows_end_with_exit_code_1_and_say_what_is_kept(tmp_path: Path) -> None:
+    path = _lines(tmp_path / "a.jsonl", 3)
+    path.write_text(path.read_text() + "{broken\n")
+    process = _command(str(path), "--db", str(tmp_path / "s.db"), "--rejects", str(tmp_path / "bad.jsonl"))
+    out, err = process.communicate()
+    assert process.returncode == 1
+    assert "4 rows read, 3 new, 0 duplicate, 1 bad" in out and "--max-bad" in err
+
+
+def test_an_unknown_format_names_the_keys_and_the_formats_tried(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"foo": 1, "bar": 2}\n')
+    process = _command(str(path), "--db", str(tmp_path / "s.db"))
+    _, err = process.communicate()
+    assert process.returncode == 1 and "'foo', 'bar'" in err and "wildchat-1m" in err and len(err.splitlines()) == 1
