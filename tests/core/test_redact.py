@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.core.redact import REDACTED, is_secret_key, redact
@@ -58,6 +58,7 @@ def test_secrets_of_the_environment_are_cut_out_wherever_they_stand(monkeypatch:
     assert redact({"error": "401 for very-private-value!"}) == {"error": f"401 for {REDACTED}!"}
 
 
+@settings(deadline=None)
 @given(JSON_VALUES, st.sampled_from(["api_key", "password", "hf_token"]))
 def test_redacting_is_stable_and_never_changes_the_original(value: object, key: str) -> None:
     tree = {"inner": value, key: "hidden-word"}

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from agora.core.secret_shapes import SECRET_SHAPES
+
 REDACTED = "[redacted]"
 
 _ALWAYS = re.compile("secrets?|passwords?|passwd|passphrase|authorization|credentials?|bearer|cookie|apikey")
@@ -28,10 +30,9 @@ _USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@?#]+@")
 _VALUE = r"(?:'[^']*'|\"[^\"]*\"|[^\s&]+)"
 _ASSIGNED = re.compile(rf"((?<![\w.])(?P<name>[A-Za-z][\w.-]*)=){_VALUE}")  # name=VALUE, also in a URL's query
 _OPTION = re.compile(rf"(--?(?P<name>[A-Za-z][\w-]*)\s+)(?!-){_VALUE}")  # --name VALUE
-_SHAPES = re.compile(
-    r"\b(?:[srp]k-[\w-]{16,}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|AKIA[0-9A-Z]{16}"
-    r"|xox[abpr]-[\w-]{10,}|AIza[\w-]{30,})|(?<=[Bb]earer )[\w.~+/=-]{8,}"
-)
+# each shape apart: their named groups may not meet in one pattern
+_SHAPES = [re.compile(shape.pattern) for shape in SECRET_SHAPES]
+_BEARER = re.compile(r"(?<=[Bb]earer )[\w.~+/=-]{8,}")
 
 
 def is_secret_key(key: str) -> bool:
@@ -70,7 +71,17 @@ def _redact_text(text: str, known: tuple[str, ...]) -> str:
         text = text.replace(secret, REDACTED)
     text = _USERINFO.sub(rf"\1{REDACTED}@", text)
     text = _OPTION.sub(_redact_setting, _ASSIGNED.sub(_redact_setting, text))
-    return _SHAPES.sub(REDACTED, text)
+    for shape, pattern in zip(SECRET_SHAPES, _SHAPES, strict=True):
+        if any(needle in text for needle in shape.needles):
+            text = pattern.sub(_redact_value, text)
+    return _BEARER.sub(REDACTED, text)
+
+
+def _redact_value(found: re.Match[str]) -> str:
+    if "value" not in found.re.groupindex:
+        return REDACTED
+    start, end = found.start("value") - found.start(), found.end("value") - found.start()
+    return found[0][:start] + REDACTED + found[0][end:]
 
 
 def _redact_setting(found: re.Match[str]) -> str:
