@@ -38,14 +38,19 @@ class Event:
     payload: Mapping[str, Any] | None = None
 
 
+def take_turns(connection: Connection) -> None:
+    """One process at a time from here to the end of the transaction; SQLite, which has one writer, needs nothing."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+
+
 def append(connection: Connection, event: Event, *, ts_us: int | None = None) -> int:
     """Add an event inside the caller's transaction; its number is returned.
 
     The caller holds the right to write (SQLite: ``BEGIN IMMEDIATE``); on PostgreSQL this takes a lock that ends with
     the transaction, so that several processes make one chain.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+    take_turns(connection)
     last = connection.execute(_LAST).first()
     seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
     row = {

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from agora.rooms.collect.explore.commands import search_command
 from agora.rooms.collect.linking.commands import import_command
 from agora.rooms.collect.terminal import Db, Json, KeyFile, opened, show
 
@@ -21,6 +22,7 @@ def collect() -> None:
 
 
 app.command("import")(import_command)
+app.command("search")(search_command)
 
 
 @app.command("visitors")

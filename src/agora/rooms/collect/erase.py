@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select, update
 
 from agora.rooms.collect.conversations import read_messages
+from agora.rooms.collect.explore.forget import clean_index, forget_conversations
 from agora.rooms.collect.moderate.tables import REPORTS, REVIEWS
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
 from agora.store import events
@@ -89,6 +90,7 @@ def erase_subject(connection: Connection, subject_id: str) -> int:
 
 
 def _erase(connection: Connection, conversation_ids: Sequence[str]) -> None:
+    forget_conversations(connection, conversation_ids)  # first: the index asks for the texts it is to forget
     messages = select(MESSAGES.c.message_id).where(MESSAGES.c.conversation_id.in_(conversation_ids))
     # held first, so that no annotation of them can be added between this line and their end (PostgreSQL)
     connection.execute(messages.with_for_update())
@@ -107,8 +109,10 @@ def scrub(engine: Engine) -> None:
     """Make sure that no byte of erased rows is left in the database's files.
 
     SQLite overwrites deleted rows with zeros (``secure_delete``), but the pages they stood in are also in the
-    write-ahead log until a checkpoint truncates it. PostgreSQL keeps dead rows until a vacuum.
+    write-ahead log until a checkpoint truncates it; the search index keeps words until its parts are merged.
+    PostgreSQL keeps dead rows until a vacuum.
     """
+    clean_index(engine)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -191,8 +191,8 @@ def insert_ready(connection: Connection, batch: Sequence[Ready], import_id: str 
     conversations = [ready.row | {"import_id": import_id} for ready in fresh.values()]
     messages = [row for ready in fresh.values() for row in ready.messages]
     if conversations:
-        _insert(connection, CONVERSATIONS, conversations)
-        _insert(connection, MESSAGES, messages)
+        insert_rows(connection, CONVERSATIONS, conversations)
+        insert_rows(connection, MESSAGES, messages)
         keys = hashlib.sha256("\n".join(row["conversation_id"] for row in conversations).encode()).hexdigest()
         counts = {"conversations": len(conversations), "messages": len(messages), "ids_sha256": keys}
         sources = sorted({ready.source for ready in fresh.values()})
@@ -201,7 +201,7 @@ def insert_ready(connection: Connection, batch: Sequence[Ready], import_id: str 
     return Added(len(fresh), len(batch) - len(fresh), len(messages))
 
 
-def _insert(connection: Connection, table: Table, rows: Sequence[JsonMap]) -> None:
+def insert_rows(connection: Connection, table: Table, rows: Sequence[JsonMap]) -> None:
     """Many rows with the same columns; the driver takes them as they are, at half the cost of SQLAlchemy's way."""
     if not rows:
         return

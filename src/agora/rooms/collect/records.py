@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from agora.core.records import Conversation, JsonMap, Message, Provenance
 from agora.rooms.collect.conversations import messages_of
@@ -66,6 +66,26 @@ def stored_conversations(
             for row in wanted:
                 if row.conversation_id in messages:
                     yield _record(row, messages[row.conversation_id], original_ids=original_ids)
+
+
+def records_of(connection: Connection, conversation_ids: Iterable[str]) -> Iterator[Conversation]:
+    """The named conversations as records, in the order given; nothing is redacted.
+
+    Those that were erased, or whose people declined or withdrew, are passed over.
+    """
+    query = select(CONVERSATIONS, SUBJECTS.c.consent_state, SUBJECTS.c.consent_version).join(
+        SUBJECTS, SUBJECTS.c.subject_id == CONVERSATIONS.c.subject_id, isouter=True
+    )
+    wanted = iter(conversation_ids)
+    while ids := list(islice(wanted, _READ_AT_ONCE)):
+        mine = CONVERSATIONS.c.conversation_id.in_(ids) & (CONVERSATIONS.c.state != "deleted")
+        rows = {row.conversation_id: row for row in connection.execute(query.where(mine))}
+        messages = messages_of(connection, ids)
+        for conversation_id in ids:
+            row = rows.get(conversation_id)
+            if row is None or (row.subject_id and row.consent_state != _PUBLISHED) or conversation_id not in messages:
+                continue
+            yield _record(row, messages[conversation_id], original_ids=False)
 
 
 def _record(row: Any, messages: Sequence[ChatMessage], *, original_ids: bool) -> Conversation:

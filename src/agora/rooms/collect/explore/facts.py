@@ -1,0 +1,156 @@
+"""What is known of whole conversations: what the filters ask for, gathered from messages, annotations and ratings."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, select
+
+from agora.core.json_text import loads
+from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
+from agora.store.tables import SUBJECTS
+
+_MARKED = ("pii", "secret")
+_DAY_US = 86_400_000_000
+
+
+class Told(NamedTuple):
+    """A message without its text."""
+
+    message_id: str
+    role: str
+    status: str
+    model: str | None
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the annotations of one conversation say, the newest of each message and kind last."""
+
+    languages: dict[str, str] = field(default_factory=dict)
+    countries: dict[str, str] = field(default_factory=dict)
+    toxic: dict[tuple[str, str], bool] = field(default_factory=dict)
+    marked: dict[tuple[str, str], bool] = field(default_factory=dict)
+    categories: dict[str, str] = field(default_factory=dict)
+    topics: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+
+
+_NOTHING = _Found()
+
+
+def gather(
+    connection: Connection, conversation_ids: Sequence[str], messages: dict[str, list[Told]]
+) -> list[dict[str, Any]]:
+    """The columns of ``search_conversations`` but its number, for conversations that are not erased.
+
+    Args:
+        connection: to read from.
+        conversation_ids: which; a few hundred at most.
+        messages: of each conversation, oldest first.
+    """
+    owner = {m.message_id: c for c, told in messages.items() for m in told}
+    found, ratings = _annotations(connection, owner), _ratings(connection, owner)
+    no_ratings: Counter[int] = Counter()
+    query = (
+        select(CONVERSATIONS, SUBJECTS.c.country_iso)
+        .join(SUBJECTS, SUBJECTS.c.subject_id == CONVERSATIONS.c.subject_id, isouter=True)
+        .where(CONVERSATIONS.c.conversation_id.in_(conversation_ids), CONVERSATIONS.c.state != "deleted")
+        .order_by(CONVERSATIONS.c.conversation_id)
+    )
+    return [
+        _row(
+            row,
+            messages.get(row.conversation_id, []),
+            found.get(row.conversation_id, _NOTHING),
+            ratings.get(row.conversation_id, no_ratings),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _row(conversation: Any, told: Sequence[Told], found: _Found, ratings: Counter[int]) -> dict[str, Any]:
+    topic = next((found.topics[m.message_id] for m in told if m.message_id in found.topics), None)
+    return {
+        "conversation_id": conversation.conversation_id,
+        "subject_id": conversation.subject_id,
+        "created_us": conversation.created_us,
+        "month": _month(conversation.created_us // _DAY_US),
+        "source": conversation.source,
+        "language": _most(found.languages.values()),
+        "country": _most(found.countries.values()) or conversation.country_iso,
+        "model": next((m.model for m in reversed(told) if m.model), None),
+        "category": _most(found.categories.values()),
+        "turns": sum(m.role == "user" for m in told),
+        "toxic": any(found.toxic.values()) if found.toxic else None,
+        "redacted": any(found.marked.values()) if found.marked else None,
+        "ups": ratings[1],
+        "downs": ratings[-1],
+        "automation": conversation.automation_score,
+        "topic": topic[0] if topic else None,
+        "x": topic[1] if topic else None,
+        "y": topic[2] if topic else None,
+    }
+
+
+def _most(values: Collection[str]) -> str | None:
+    """The most frequent value, the first of those that are equally frequent."""
+    return Counter(values).most_common(1)[0][0] if values else None
+
+
+@lru_cache(4096)
+def _month(day: int) -> str:
+    return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m")
+
+
+def _annotations(connection: Connection, owner: dict[str, str]) -> dict[str, _Found]:
+    found: dict[str, _Found] = defaultdict(_Found)
+    query = (
+        select(ANNOTATIONS.c.message_id, ANNOTATIONS.c.kind, ANNOTATIONS.c.pipeline_version, ANNOTATIONS.c.result_json)
+        .where(ANNOTATIONS.c.message_id.in_(list(owner)))
+        .order_by(ANNOTATIONS.c.created_us, ANNOTATIONS.c.pipeline_version)
+    )
+    for row in connection.execute(query):
+        result = loads(row.result_json.encode())
+        of, message = found[owner[row.message_id]], row.message_id
+        if row.kind == "lang" and result.get("code"):
+            of.languages[message] = str(result["code"])[:16]
+        elif row.kind == "geo" and result.get("country_iso"):
+            of.countries[message] = str(result["country_iso"])[:2]
+        elif row.kind == "tox":
+            of.toxic[message, row.pipeline_version.partition(":")[0]] = bool(result.get("flagged"))
+        elif row.kind in _MARKED:
+            of.marked[message, row.kind] = bool(result.get("spans"))
+        elif row.kind == "category" and result.get("category"):
+            of.categories[message] = str(result["category"])[:64]
+        elif row.kind == "topic":
+            of.topics[message] = (int(result["topic"]), float(result["x"]), float(result["y"]))
+    return found
+
+
+def _ratings(connection: Connection, owner: dict[str, str]) -> dict[str, Counter[int]]:
+    found: dict[str, Counter[int]] = defaultdict(Counter)
+    query = select(FEEDBACK.c.message_id, FEEDBACK.c.rating).where(FEEDBACK.c.message_id.in_(list(owner)))
+    for row in connection.execute(query):
+        found[owner[row.message_id]][row.rating] += 1
+    return found
+
+
+def told_of(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[Told]]:
+    """The messages of conversations without their texts, oldest first."""
+    found: dict[str, list[Told]] = {}
+    query = (
+        select(MESSAGES.c.conversation_id, MESSAGES.c.message_id, MESSAGES.c.role, MESSAGES.c.status, MESSAGES.c.model)
+        .where(MESSAGES.c.conversation_id.in_(conversation_ids))
+        .order_by(MESSAGES.c.conversation_id, MESSAGES.c.created_us, MESSAGES.c.message_id)
+    )
+    for row in connection.execute(query):
+        found.setdefault(row.conversation_id, []).append(Told(row.message_id, row.role, row.status, row.model))
+    return found
+
+
+__all__ = ["Told", "gather", "told_of"]

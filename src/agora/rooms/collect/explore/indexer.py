@@ -1,0 +1,294 @@
+"""Keeps the index beside the store: built once, conversation by conversation, then led on by the event log.
+
+Each step reads and prepares outside of any write, then puts its result and the place it got to into one transaction. A
+step that is killed, or overtaken by another process, leaves nothing. The chat never waits for a text to be indexed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import zstandard
+from sqlalchemy import Connection, delete, func, select, update
+
+from agora.rooms.collect.explore.engines import Indexed, engine_of
+from agora.rooms.collect.explore.facts import Told, gather, told_of
+from agora.rooms.collect.explore.query import part_of
+from agora.rooms.collect.explore.tables import PLACE_BITS, SEARCH_CONVERSATIONS, SEARCH_MESSAGES, SEARCH_STATE
+from agora.rooms.collect.explore.words import VERSION
+from agora.rooms.collect.incoming import insert_rows
+from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, MESSAGES
+from agora.rooms.collect.types import Status
+from agora.store import Store, events
+from agora.store.ids import now_us
+from agora.store.tables import EVENTS
+
+HEAD = 8
+SETTLED_US = 10_000_000  # an annotation's time is taken before its commit: younger ones are left for the next round
+_ROWS = 1 << PLACE_BITS
+_TOUCHING = ("conversation.", "message.", "import.", "feedback", "enrichment.")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far the index is. ``built_through`` is the last conversation while it is built, None once it is."""
+
+    version: int
+    built_through: str | None
+    seq: int
+    annotated_us: int
+    uncleaned: int
+
+
+class Done(NamedTuple):
+    """What a step did: messages that are new in the index, and whether there may be more to do."""
+
+    messages: int
+    more: bool
+
+
+class _Prepared(NamedTuple):
+    facts: list[dict[str, Any]]
+    texts: dict[str, list[Indexed]]  # by conversation; their numbers are given when they are put in
+
+
+def index_all(store: Store, *, rebuild: bool = False, conversations: int = 2000, settled_us: int = 0) -> Iterator[int]:
+    """Bring the index up to date, yielding the number of messages after each step.
+
+    Args:
+        store: an open store.
+        rebuild: make the whole index anew.
+        conversations: taken in one step.
+        settled_us: leave annotations younger than this for later; 0 where nothing else writes them.
+    """
+    if rebuild:
+        store.write(start_anew)
+    while True:
+        done = index_some(store, conversations=conversations, settled_us=settled_us)
+        if done.messages:
+            yield done.messages
+        if not done.more:
+            return
+
+
+def index_some(store: Store, *, conversations: int = 100, settled_us: int = SETTLED_US) -> Done:
+    """One step: the next conversations of a build, else what events and annotations since the last step touched."""
+    with store.reading() as connection:
+        state = read_state(connection)
+        if state.version != VERSION:
+            store.write(start_anew)
+            return Done(0, True)
+        ids, after = _next(connection, state, conversations, now_us() - settled_us)
+        if after == state:
+            return Done(0, False)
+        prepared = _prepare(connection, ids)
+    added = store.write(lambda c: _put(c, state, after, prepared))
+    return Done(added, True)
+
+
+def read_state(connection: Connection) -> State:
+    """How far the index is."""
+    row = connection.execute(select(SEARCH_STATE)).one()
+    return State(row.version, row.built_through, row.seq, row.annotated_us, row.uncleaned)
+
+
+def start_anew(connection: Connection) -> None:
+    """Empty the index; the next steps build it from the first conversation on."""
+    events.take_turns(connection)  # the log's turn is the index's too: two locks could wait for each other
+    uncleaned = read_state(connection).uncleaned
+    engine_of(connection).clear(connection)
+    connection.execute(delete(SEARCH_CONVERSATIONS))
+    last = connection.scalar(select(func.max(EVENTS.c.seq))) or 0
+    annotated = connection.scalar(select(func.max(ANNOTATIONS.c.created_us))) or 0
+    _write_state(connection, State(VERSION, "", last, min(annotated, now_us() - SETTLED_US), uncleaned + 1))
+
+
+def _next(connection: Connection, state: State, most: int, until_us: int) -> tuple[list[str], State]:
+    """Conversations to look at, and the state once they are in."""
+    if state.built_through is not None:
+        at = CONVERSATIONS.c.conversation_id
+        query = (
+            select(at)
+            .join(SEARCH_CONVERSATIONS, SEARCH_CONVERSATIONS.c.conversation_id == at, isouter=True)
+            .where(
+                at > state.built_through, CONVERSATIONS.c.state != "deleted", SEARCH_CONVERSATIONS.c.number.is_(None)
+            )
+            .order_by(at)
+            .limit(most)
+        )
+        ids = list(connection.scalars(query))
+        return ids, replace(state, built_through=ids[-1] if ids else None)
+    logged = connection.execute(
+        select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.conversation_id)
+        .where(EVENTS.c.seq > state.seq)
+        .order_by(EVENTS.c.seq)
+        .limit(most)
+    ).all()
+    if logged:
+        touched = {e.conversation_id: None for e in logged if e.conversation_id and e.kind.startswith(_TOUCHING)}
+        # an imported batch is one event without the names: go through all conversations for those that are not in
+        imported = any(e.kind == "import.batch" for e in logged)
+        return list(touched), replace(state, seq=logged[-1].seq, built_through="" if imported else None)
+    return _annotated(connection, state, most, until_us)
+
+
+def _annotated(connection: Connection, state: State, most: int, until_us: int) -> tuple[list[str], State]:
+    """Conversations with annotations since the last look; all of one moment are taken together."""
+    at = ANNOTATIONS.c.created_us
+    since = (at > state.annotated_us) & (at <= until_us)
+    last = connection.scalar(select(at).where(since).order_by(at).offset(most - 1).limit(1))
+    if last is None:
+        last = connection.scalar(select(func.max(at)).where(since))
+    if last is None:
+        return [], state
+    query = (
+        select(MESSAGES.c.conversation_id)
+        .join(ANNOTATIONS, ANNOTATIONS.c.message_id == MESSAGES.c.message_id)
+        .where(at > state.annotated_us, at <= last)
+        .distinct()
+    )
+    return sorted(connection.scalars(query)), replace(state, annotated_us=last)
+
+
+def _prepare(connection: Connection, ids: Sequence[str]) -> _Prepared:
+    told: dict[str, list[Told]] = {}
+    facts: list[dict[str, Any]] = []
+    texts: dict[str, list[Indexed]] = {}
+    for start in range(0, len(ids), 500):
+        some = ids[start : start + 500]
+        told = told_of(connection, some)
+        facts += gather(connection, some, told)
+        texts |= _new_texts(connection, some, told)
+    return _Prepared(facts, texts)
+
+
+def _new_texts(connection: Connection, ids: Sequence[str], told: dict[str, list[Told]]) -> dict[str, list[Indexed]]:
+    """Messages that are finished and not in the index, by conversation."""
+    known = _known(connection, _numbers(connection, ids).values())
+    wanted = {
+        m.message_id: (c, m)
+        for c, some in told.items()
+        for m in some
+        if m.message_id not in known and m.status != Status.STREAMING
+    }
+    order = {message_id: i for i, message_id in enumerate(wanted)}
+    unpack = zstandard.ZstdDecompressor().decompress
+    found: dict[str, list[Indexed]] = {}
+    for row in sorted(_contents(connection, list(wanted)), key=lambda row: order[row[0]]):
+        conversation_id, m = wanted[row[0]]
+        content = unpack(row[1]).decode("utf-8")
+        found.setdefault(conversation_id, []).append(
+            Indexed(-1, row[0], bytes(row[2][:HEAD]), part_of(m.role), content)
+        )
+    return found
+
+
+def _contents(connection: Connection, message_ids: Sequence[str]) -> list[Any]:
+    found: list[Any] = []
+    for start in range(0, len(message_ids), 5000):
+        query = select(MESSAGES.c.message_id, MESSAGES.c.content_zstd, MESSAGES.c.content_sha256).where(
+            MESSAGES.c.message_id.in_(message_ids[start : start + 5000])
+        )
+        found += connection.execute(query).all()
+    return found
+
+
+def _numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of the conversations that are in the index."""
+    s = SEARCH_CONVERSATIONS.c
+    query = select(s.conversation_id, s.number).where(s.conversation_id.in_(ids))
+    return {row.conversation_id: row.number for row in connection.execute(query)}
+
+
+def _known(connection: Connection, numbers: Any) -> dict[str, int]:
+    """The messages of conversations that are in the index, with their numbers."""
+    number, known = SEARCH_MESSAGES.c.number, {}
+    for conversation in numbers:
+        first = conversation << PLACE_BITS
+        query = select(SEARCH_MESSAGES.c.message_id, number).where(number >= first, number < first + _ROWS)
+        known.update({row.message_id: row.number for row in connection.execute(query)})
+    return known
+
+
+def _put(connection: Connection, before: State, after: State, prepared: _Prepared) -> int:
+    """Write what was prepared, unless another process was faster; leave out what was erased in the meantime."""
+    events.take_turns(connection)
+    if read_state(connection) != before:
+        return 0
+    ids = [fact["conversation_id"] for fact in prepared.facts]
+    alive, still = _alive(connection, ids), _still_there(connection, prepared.texts)
+    numbers = _numbers_in_parts(connection, ids)
+    free = (connection.scalar(select(func.max(SEARCH_CONVERSATIONS.c.number))) or 0) + 1
+    new, old, texts = [], [], []
+    for fact in prepared.facts:
+        conversation_id = fact["conversation_id"]
+        if conversation_id not in alive:
+            continue
+        number = numbers.get(conversation_id)
+        if number is None:
+            number, free = free, free + 1
+            new.append({**fact, "number": number})
+            place = number << PLACE_BITS
+        else:
+            old.append({**fact, "number": number})
+            place = _free_place(connection, number)
+        for item in prepared.texts.get(conversation_id, ()):
+            if item.message_id in still and place < (number + 1) << PLACE_BITS:
+                texts.append(replace(item, number=place))
+                place += 1
+    if new:
+        insert_rows(connection, SEARCH_CONVERSATIONS, new)
+    for row in old:
+        connection.execute(
+            update(SEARCH_CONVERSATIONS).where(SEARCH_CONVERSATIONS.c.number == row["number"]).values(**row)
+        )
+    if texts:
+        engine_of(connection).add(connection, texts)
+    _write_state(connection, after)
+    return len(texts)
+
+
+def _numbers_in_parts(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for start in range(0, len(ids), 5000):
+        found |= _numbers(connection, ids[start : start + 5000])
+    return found
+
+
+def _free_place(connection: Connection, conversation: int) -> int:
+    number, first = SEARCH_MESSAGES.c.number, conversation << PLACE_BITS
+    last = connection.scalar(select(func.max(number)).where(number >= first, number < first + _ROWS))
+    return first if last is None else int(last) + 1
+
+
+def _alive(connection: Connection, ids: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(ids), 5000):
+        query = select(CONVERSATIONS.c.conversation_id).where(
+            CONVERSATIONS.c.conversation_id.in_(ids[start : start + 5000]), CONVERSATIONS.c.state != "deleted"
+        )
+        found.update(connection.scalars(query))
+    return found
+
+
+def _still_there(connection: Connection, texts: dict[str, list[Indexed]]) -> set[str]:
+    wanted = [item.message_id for some in texts.values() for item in some]
+    found: set[str] = set()
+    for start in range(0, len(wanted), 5000):
+        query = select(MESSAGES.c.message_id).where(MESSAGES.c.message_id.in_(wanted[start : start + 5000]))
+        found.update(connection.scalars(query))
+    return found
+
+
+def _write_state(connection: Connection, state: State) -> None:
+    connection.execute(
+        update(SEARCH_STATE).values(
+            version=state.version,
+            built_through=state.built_through,
+            seq=state.seq,
+            annotated_us=state.annotated_us,
+            uncleaned=state.uncleaned,
+        )
+    )
