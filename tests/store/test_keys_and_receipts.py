@@ -117,3 +117,16 @@ def test_ids_sort_by_their_time(millis: list[int]) -> None:
     ids = [new_id(at * 1000) for at in millis]
     assert sorted(range(len(ids)), key=ids.__getitem__) == sorted(range(len(ids)), key=millis.__getitem__)
     assert all(len(made) == 26 for made in ids)
+
+
+def test_a_release_has_a_key_of_its_own_that_a_turn_of_epochs_does_not_lose(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    service, command = Keys.open(path), Keys.open(path)
+    first = command.release("2026-11")
+    assert first == Keys.open(path).release("2026-11") != command.release("2026-12")
+    assert service.rotate(service.epochs[0].began_us + 90 * DAY_US)  # it did not know of the releases
+    held = Keys.open(path)
+    assert held.release("2026-11") == first and [e.number for e in held.epochs] == [1, 2]
+    command.release("2027-01")  # which did not know of the new epoch
+    assert [e.number for e in Keys.open(path).epochs] == [1, 2]
+    assert first.hex() not in repr(held) and held.master.hex() not in repr(held)

@@ -10,8 +10,11 @@ import hashlib
 import hmac
 import os
 import secrets
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agora.core.errors import DataError, UsageError
 from agora.core.files import atomic_file, make_folder
@@ -31,7 +34,7 @@ class Epoch:
 
     number: int
     began_us: int
-    secret: bytes
+    secret: bytes = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -42,11 +45,13 @@ class Keys:
         master: at least 32 bytes; cookies and receipts are derived from it.
         epochs: oldest first; the last one is in use.
         path: where they are kept; None when the master comes from the environment and epochs are derived from it.
+        releases: a secret for each release of data; see :meth:`release`.
     """
 
-    master: bytes
+    master: bytes = field(repr=False)
     epochs: list[Epoch]
     path: Path | None = None
+    releases: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> Keys:
@@ -72,7 +77,8 @@ class Keys:
         try:
             stored = loads(path.read_bytes())
             epochs = [Epoch(e["number"], e["began_us"], bytes.fromhex(e["secret"])) for e in stored["epochs"]]
-            return cls(bytes.fromhex(stored["master"]), epochs, path)
+            releases = {name: bytes.fromhex(secret) for name, secret in stored.get("releases", {}).items()}
+            return cls(bytes.fromhex(stored["master"]), epochs, path, releases)
         except (ValueError, KeyError, TypeError) as err:
             raise DataError(f"not a file of keys: {err}", where=str(path), hint="restore it from a backup") from err
 
@@ -104,21 +110,51 @@ class Keys:
             fresh = _derived_epoch(self.master, at_us, epoch_days)
             if fresh.number == last.number:
                 return False
-        else:
-            fresh = Epoch(last.number + 1, at_us, secrets.token_bytes(_LEAST))
-        self.epochs = [*self.epochs, fresh][-keep:]
-        if self.path is not None:
-            self._save()
+            self.epochs = [*self.epochs, fresh][-keep:]
+            return True
+        with self._changing():
+            if at_us - self.epochs[-1].began_us < epoch_days * _DAY_US:
+                return False  # another process was first; its epochs are ours now
+            fresh = Epoch(self.epochs[-1].number + 1, at_us, secrets.token_bytes(_LEAST))
+            self.epochs = [*self.epochs, fresh][-keep:]
         return True
+
+    def release(self, name: str) -> bytes:
+        """The secret of a release of data, made at the first call; pseudonyms of two releases cannot be joined."""
+        if self.path is None:
+            return self.derived(f"release {name}")
+        if name not in self.releases:
+            with self._changing():
+                self.releases.setdefault(name, secrets.token_bytes(_LEAST))
+        return self.releases[name]
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change the file as it is now: a service and a command may hold it, and neither may undo the other."""
+        import fcntl
+
+        assert self.path is not None
+        lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            now = Keys.open(self.path)
+            self.epochs, self.releases = now.epochs, now.releases
+            yield
+            self._save()
+        finally:
+            os.close(lock)
 
     def _save(self) -> None:
         assert self.path is not None
         make_folder(self.path.parent)
         epochs = [{"number": e.number, "began_us": e.began_us, "secret": e.secret.hex()} for e in self.epochs]
+        held: dict[str, Any] = {"master": self.master.hex(), "epochs": epochs}
+        if self.releases:
+            held["releases"] = {name: secret.hex() for name, secret in sorted(self.releases.items())}
         before = os.umask(0o077)
         try:
             with atomic_file(self.path) as file:
-                file.write(dumps({"master": self.master.hex(), "epochs": epochs}, indent=True))
+                file.write(dumps(held, indent=True))
         finally:
             os.umask(before)
         self.path.chmod(0o600)

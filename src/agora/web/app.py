@@ -23,6 +23,7 @@ from agora.rooms.collect import pages as collect_pages
 from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.consent_texts import consent_texts
 from agora.rooms.collect.conversations import interrupt_unfinished
+from agora.rooms.collect.removal import expire_unpublished
 from agora.rooms.collect.replies import Replies
 from agora.rooms.collect.settings import ServeSettings
 from agora.rooms.collect.upstream import Upstream
@@ -59,7 +60,7 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        keeping = asyncio.create_task(_keep_house(store))
+        keeping = asyncio.create_task(_keep_house(store, settings.collect.retention_unpublished_h))
         yield
         keeping.cancel()
         await replies.close()
@@ -90,11 +91,12 @@ def _static_path(package: str) -> str:
     return "/static" if package == "agora.site" else f"/static/{package.rpartition('.')[2]}"
 
 
-async def _keep_house(store: Store) -> None:
-    """Turn the key epochs over and forget counters that are long over."""
+async def _keep_house(store: Store, unpublished_h: int) -> None:
+    """Turn the key epochs over, forget counters that are long over, erase what was never to be published."""
     while True:
         store.keys.rotate()
         await asyncio.wrap_future(store.submit(forget_old))
+        await asyncio.to_thread(expire_unpublished, store, unpublished_h)
         await asyncio.sleep(_HOUSEKEEPING_S)
 
 

@@ -9,11 +9,17 @@ import typer
 
 from agora.rooms.collect.explore.commands import search_command
 from agora.rooms.collect.linking.commands import import_command
+from agora.rooms.collect.release.commands import app as release_app
 from agora.rooms.collect.terminal import Db, Json, KeyFile, opened, show
+
+if TYPE_CHECKING:
+    from agora.store import Store
 
 app = typer.Typer(
     help="Collect conversations with consent: their store, import, export, visitors.", no_args_is_help=True
 )
+
+app.add_typer(release_app, name="release")
 
 
 @app.callback()
@@ -78,23 +84,70 @@ def verify_command(db: Db = "agora.db", keys: KeyFile = None, json: Json = False
 
 @app.command("delete")
 def delete_command(
-    receipt: Annotated[str, typer.Option("--receipt", help="The receipt of a person.", prompt=True)],
+    receipt: Annotated[str | None, typer.Option("--receipt", help="The receipt of a person: all of theirs.")] = None,
+    conversation: Annotated[list[str] | None, typer.Option("--conversation", help="Id of a conversation.")] = None,
+    query: Annotated[str | None, typer.Option("--query", help="Words: every conversation they stand in.")] = None,
+    pseudonym: Annotated[str | None, typer.Option("--pseudonym", help="A person's pseudonym in a release.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Erase what --query or --pseudonym found.")] = False,
     db: Db = "agora.db",
     keys: KeyFile = None,
     json: Json = False,
 ) -> None:
-    """Erase everything a person wrote, for someone who hands over their receipt."""
+    """Erase what a person wrote, for who hands over their receipt, or conversations that an operator names."""
+    from agora.core.errors import UsageError
+
+    given = [way for way in (receipt, conversation, query, pseudonym) if way]
+    if len(given) > 1:
+        raise UsageError("one of --receipt, --conversation, --query and --pseudonym at a time")
+    with opened(db, keys) as store:
+        if not given or receipt:
+            show({"erased": _erase_by_receipt(store, receipt or typer.prompt("Receipt"))}, json)
+        else:
+            show(_erase_by_operator(store, conversation or [], query, pseudonym, yes), json)
+
+
+def _erase_by_receipt(store: Store, receipt: str) -> int:
     from agora.core.errors import DataError
     from agora.rooms.collect.erase import erase_subject, scrub
     from agora.store.consent import subject_of_receipt
 
-    with opened(db, keys) as store:
+    with store.reading() as connection:
+        subject = subject_of_receipt(connection, store.keys, receipt)
+    if subject is None:
+        raise DataError("no one has this receipt", hint="check its letters; the keys must be those it was made with")
+    erased = store.write(lambda c: erase_subject(c, subject.id))
+    scrub(store.engine)
+    return erased
+
+
+def _erase_by_operator(
+    store: Store, ids: list[str], query: str | None, pseudonym: str | None, yes: bool
+) -> dict[str, Any]:
+    from agora.rooms.collect.removal import delete_conversations, find_pseudonym, find_words
+
+    if not ids:
         with store.reading() as connection:
-            subject = subject_of_receipt(connection, store.keys, receipt)
-        if subject is None:
-            raise DataError(
-                "no one has this receipt", hint="check its letters; the keys must be those it was made with"
-            )
-        erased = store.write(lambda c: erase_subject(c, subject.id))
-        scrub(store.engine)
-    show({"erased": erased}, json)
+            ids = find_words(connection, query) if query else find_pseudonym(connection, pseudonym or "")
+        if not yes:
+            return {"found": len(ids), "conversations": ids, "erased": 0, "to erase them": "add --yes"}
+    return {"erased": delete_conversations(store, ids)}
+
+
+@app.command("expire")
+def expire_command(
+    db: Db = "agora.db",
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file of settings, as for `agora serve`.")
+    ] = None,
+    hours: Annotated[int | None, typer.Option("--hours", min=1, help="Instead of the settings' hours.")] = None,
+    keys: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Erase conversations of people who declined publication, once their time is over; the service does it hourly."""
+    from agora.core.config import load_config
+    from agora.rooms.collect.removal import expire_unpublished
+    from agora.rooms.collect.settings import ServeSettings
+
+    kept = hours or load_config(ServeSettings, config).collect.retention_unpublished_h
+    with opened(db, keys) as store:
+        show({"erased": expire_unpublished(store, kept), "hours": kept}, json)

@@ -14,6 +14,8 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from agora.rooms.collect.conversations import read_messages
 from agora.rooms.collect.explore.forget import clean_index, forget_conversations
 from agora.rooms.collect.moderate.tables import REPORTS, REVIEWS
+from agora.rooms.collect.release.publish import note_erased
+from agora.rooms.collect.release.tables import RELEASE_ROWS
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
 from agora.store import events
 from agora.store.tables import SUBJECTS
@@ -61,7 +63,7 @@ def erase_conversations(connection: Connection, subject_id: str, only: str | Non
     return len(ids)
 
 
-def erase_conversation(connection: Connection, conversation_id: str) -> bool:
+def erase_conversation(connection: Connection, conversation_id: str, *, reason: str = "operator") -> bool:
     """Erase one conversation, whoever's it is; False when there is none. The path of an operator who deletes."""
     row = connection.execute(
         select(CONVERSATIONS.c.subject_id).where(
@@ -71,7 +73,7 @@ def erase_conversation(connection: Connection, conversation_id: str) -> bool:
     if row is None:
         return False
     whose = {"subject_id": row.subject_id, "conversation_id": conversation_id}
-    events.append(connection, events.Event("delete.requested", **whose, payload={"count": 1}))
+    events.append(connection, events.Event("delete.requested", **whose, payload={"count": 1, "reason": reason}))
     _erase(connection, [conversation_id])
     events.append(connection, events.Event("delete.done", **whose))
     return True
@@ -94,6 +96,7 @@ def _erase(connection: Connection, conversation_ids: Sequence[str]) -> None:
     messages = select(MESSAGES.c.message_id).where(MESSAGES.c.conversation_id.in_(conversation_ids))
     # held first, so that no annotation of them can be added between this line and their end (PostgreSQL)
     connection.execute(messages.with_for_update())
+    note_erased(connection, conversation_ids)
     for table in (ANNOTATIONS, FEEDBACK, REPORTS):
         connection.execute(delete(table).where(table.c.message_id.in_(messages)))
     connection.execute(delete(REVIEWS).where(REVIEWS.c.conversation_id.in_(conversation_ids)))
@@ -117,5 +120,5 @@ def scrub(engine: Engine) -> None:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         else:
-            for table in (MESSAGES, ANNOTATIONS, FEEDBACK, REPORTS, REVIEWS, SUBJECTS):
+            for table in (MESSAGES, ANNOTATIONS, FEEDBACK, REPORTS, REVIEWS, SUBJECTS, RELEASE_ROWS):
                 connection.exec_driver_sql(f"VACUUM FULL {table.name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from agora.core.config import Config
+from agora.rooms.collect.release.settings import ReleaseSettings
 from agora.site.settings import SiteSettings
 
 
@@ -56,3 +57,4 @@ class ServeSettings(Config):
 
     site: SiteSettings = SiteSettings()
     collect: CollectSettings = CollectSettings()
+    release: ReleaseSettings = ReleaseSettings()

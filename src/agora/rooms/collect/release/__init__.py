@@ -1,0 +1,1 @@
+"""Releases: what may be published of the collected conversations, behind nine gates."""

@@ -1,0 +1,129 @@
+"""Everything that is told of a release: its manifest, card, report and statistics are made of these values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agora.rooms.collect.release.gates import Gate
+from agora.rooms.collect.release.plan import SHOWN, Plan, Shown
+from agora.rooms.collect.release.scan import Asked
+from agora.rooms.collect.release.shards import Counted, Shard
+
+DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A release that is ready to be told of.
+
+    Args:
+        name: of the release.
+        number: 1 for the store's first release.
+        operator: who answers for it.
+        contact: where people can turn; may be empty.
+        asked: settings, key, versions.
+        input_seq: the last event that the input list knows.
+        plan: the input list.
+        shown: the rows that stay, and what came of the ladder.
+        gates: all nine.
+        shards: the files.
+        counted: over all files.
+        removals: how many rows of earlier releases were removed since.
+    """
+
+    name: str
+    number: int
+    operator: str
+    contact: str
+    asked: Asked
+    input_seq: int
+    plan: Plan
+    shown: Shown
+    gates: Sequence[Gate]
+    shards: Sequence[Shard]
+    counted: Counted
+    removals: int
+
+    @property
+    def profile(self) -> str:
+        """Layout of the rows."""
+        return self.asked.settings.profile
+
+    @property
+    def rows(self) -> int:
+        """Conversations in the release."""
+        return self.counted.conversations
+
+    @property
+    def subjects(self) -> int:
+        """Distinct people in the release."""
+        return len(self.shown.table["person"].unique())
+
+    @property
+    def countries(self) -> dict[str, int]:
+        """Conversations by published country."""
+        counts = self.shown.table["country"].value_counts().to_pylist()
+        return {count["values"] or "not given": count["counts"] for count in counts}
+
+    @property
+    def failed(self) -> list[Gate]:
+        """Gates that stop the release."""
+        return [gate for gate in self.gates if gate.failed]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of each kind of annotation, ``tox`` with its provider."""
+        return {
+            f"tox:{version.partition(':')[0]}" if kind == "tox" else kind: version
+            for kind, version in sorted(self.asked.wanted)
+        }
+
+    def anonymity(self) -> dict[str, Any]:
+        """The gate's figures."""
+        return {
+            "k_asked": self.asked.settings.k,
+            "k_reached": self.shown.k,
+            "quasi_identifiers": list(SHOWN[self.profile]),
+            "counted": "distinct subjects",
+            "rows_by_class_size_before": self.shown.anonymous.before,
+            "rows_by_class_size_after": self.shown.anonymous.after,
+            "rows_changed_by_rung": self.shown.anonymous.rungs,
+            "share_coarser": self.shown.anonymous.coarsened,
+            "share_lost": self.shown.anonymous.suppressed,
+            "free_text_covered": False,
+        }
+
+    def numbers(self) -> dict[str, Any]:
+        """Counts of what is in the files."""
+        c = self.counted
+        return {
+            "conversations": c.conversations,
+            "subjects": self.subjects,
+            "rounds": c.rounds,
+            "messages": c.messages,
+            "mean_rounds": _mean(c.rounds, c.conversations),
+            "share_multi_turn": _mean(c.multi_turn, c.conversations),
+            "share_over_10_rounds": _mean(c.over_10_rounds, c.conversations),
+            "mean_characters": {role: _mean(n, c.by_role[role]) for role, n in sorted(c.characters.items())},
+            "languages_of_messages": ranked(c.languages),
+            "models_of_conversations": ranked(c.models),
+            "countries_of_conversations": ranked(self.countries),
+            "toxic_conversations": c.toxic,
+            "toxic_messages": dict(sorted(c.toxic_messages.items())),
+            "share_toxic_messages": {r: _mean(c.toxic_messages[r], n) for r, n in sorted(c.by_role.items())},
+            "redacted_conversations": c.redacted,
+            "redacted_messages": c.redacted_messages,
+            "redacted_spans": ranked(c.spans),
+            "spans_found_only_after_redaction": c.late_spans,
+        }
+
+
+def ranked(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts, largest first, equal ones by name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _mean(total: int, n: int) -> float | None:
+    return round(total / n, DIGITS) if n else None

@@ -1,0 +1,45 @@
+"""What stands for a person, a conversation and a round in a release; nothing of it can be joined with another release.
+
+All are made with the release's own key (:meth:`agora.store.keys.Keys.release`), unless the operator chose one key for a
+series and says so on the card.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from hashlib import blake2b, sha256
+
+_HALF_BITS = 31
+_HALF = (1 << _HALF_BITS) - 1
+_ROUNDS = 4  # four rounds of a keyed function make a pseudorandom permutation (Luby and Rackoff 1988)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseKey:
+    """The key of one release."""
+
+    secret: bytes = field(repr=False)
+
+    def person(self, subject: str) -> bytes:
+        """32 bytes that stand for a subject; 64 hex digits of them are the column ``hashed_ip`` of compat profiles."""
+        return hmac.digest(self.secret, b"subject" + subject.encode(), sha256)
+
+    def conversation(self, conversation_id: str) -> bytes:
+        """16 bytes that stand for a conversation, and by which the rows of one person are ordered."""
+        return hmac.digest(self.secret, b"conversation" + conversation_id.encode(), sha256)[:16]
+
+    def message(self, message_id: str) -> str:
+        """32 hex digits that stand for a message."""
+        return hmac.digest(self.secret, b"message" + message_id.encode(), sha256)[:16].hex()
+
+    def turn(self, number: int) -> int:
+        """The published number of a round: a keyed permutation of 0..2^62-1, moved up by one.
+
+        Different numbers stay different, all are positive, and their order tells nothing.
+        """
+        left, right = number >> _HALF_BITS, number & _HALF
+        for step in range(_ROUNDS):
+            mixed = blake2b(right.to_bytes(4, "big"), digest_size=4, key=self.secret, salt=bytes([step])).digest()
+            left, right = right, left ^ int.from_bytes(mixed, "big") & _HALF
+        return (left << _HALF_BITS | right) + 1

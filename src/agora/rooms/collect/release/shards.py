@@ -1,0 +1,227 @@
+"""The files of a release: one process writes one, and what is finished once is not written again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agora.core.errors import AgoraError, DataError, MissingError
+from agora.core.files import atomic_file, make_folder, sha256_file
+from agora.core.jsonl import read_json, write_json
+from agora.rooms.collect.release.gates import EXAMPLES
+from agora.rooms.collect.release.plan import read_arrow, write_arrow
+from agora.rooms.collect.release.profiles import RowMaker, schema_of
+from agora.rooms.collect.release.scan import Asked, engine_of
+from agora.rooms.collect.release.texts import Taken, Utterance, read_utterances, redact_conversation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_BYTES = 256_000_000
+_BATCH = 500  # conversations read together, and written as one row group four at a time
+_GROUP = 2000
+
+
+@dataclass(slots=True)
+class Counted:
+    """What a shard holds, in numbers that add up over shards."""
+
+    conversations: int = 0
+    rounds: int = 0
+    messages: int = 0
+    multi_turn: int = 0
+    over_10_rounds: int = 0
+    redacted: int = 0
+    redacted_messages: int = 0
+    toxic: int = 0
+    toxic_messages: Counter[str] = field(default_factory=Counter)  # by role
+    characters: Counter[str] = field(default_factory=Counter)  # by role
+    by_role: Counter[str] = field(default_factory=Counter)
+    moderated: Counter[str] = field(default_factory=Counter)  # messages by provider that a compat column is of
+    languages: Counter[str] = field(default_factory=Counter)  # of messages
+    models: Counter[str] = field(default_factory=Counter)  # of conversations
+    spans: Counter[str] = field(default_factory=Counter)
+    late_spans: int = 0
+    residual: Counter[str] = field(default_factory=Counter)
+    residual_ids: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+
+    def take(self, said: Sequence[Utterance], rounds: int, model: str | None, threshold: float) -> None:
+        """Count one conversation."""
+        self.conversations += 1
+        self.rounds += rounds
+        self.messages += len(said)
+        self.multi_turn += rounds > 1
+        self.over_10_rounds += rounds > 10
+        changed = sum(u.redacted for u in said)
+        self.redacted += changed > 0
+        self.redacted_messages += changed
+        toxic = [u.role for u in said if u.text and u.found.is_toxic(threshold)]
+        self.toxic += bool(toxic)
+        self.toxic_messages.update(toxic)
+        for u in said:
+            self.by_role[u.role] += 1
+            self.characters[u.role] += len(u.text)
+            self.moderated["openai"] += u.found.openai is not None
+            self.moderated["detoxify"] += u.found.detoxify is not None
+            self.languages[u.found.lang.get("name") or "unknown"] += 1
+        self.models[model or "unknown"] += 1
+
+    def add(self, other: Counted) -> None:
+        """Add another shard's counts."""
+        for name in self.__slots__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, Counter):
+                mine.update(theirs)
+            else:
+                setattr(self, name, mine + theirs)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the note beside a shard."""
+        return {
+            name: dict(sorted(value.items())) if isinstance(value := getattr(self, name), Counter) else value
+            for name in self.__slots__
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Counted:
+        """What :meth:`as_json` gave."""
+        return cls(**{n: Counter(value) if isinstance(value, dict) else value for n, value in found.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A file that is done."""
+
+    index: int
+    name: str
+    sha256: str
+    size: int
+    counted: Counted
+    hashes: Path  # conversation, row hash and pseudonym of each row
+
+    @property
+    def rows(self) -> int:
+        """Conversations in it."""
+        return self.counted.conversations
+
+
+def shard_name(index: int, of: int) -> str:
+    """The file's name, as programs that read data sets expect it."""
+    return f"train-{index:05d}-of-{of:05d}.parquet"
+
+
+def cut_slices(asked: Asked, table: pa.Table, shards: int) -> None:
+    """Write each shard's part of the plan beside the build; a shard is done only with respect to its slice."""
+    import pyarrow as pa
+
+    number = table["shard"].to_numpy()
+    for index in range(shards):
+        part = table.filter(pa.array(number == index)).combine_chunks().unify_dictionaries()
+        write_arrow(_slice(asked, index), part)
+
+
+def _slice(asked: Asked, index: int) -> Path:
+    return asked.folder / f"slice-{index:05d}.arrow"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteShard:
+    """Writes one shard; what a worker process runs. A shard that is done already is only read."""
+
+    asked: Asked
+    of: int
+    public_names: frozenset[bytes]
+
+    def __call__(self, index: int) -> Shard:
+        """The shard, whole and on disk.
+
+        Raises:
+            DataError: the file became larger than 256 MB.
+        """
+        folder, name = self.asked.folder, shard_name(index, self.of)
+        note, path, hashes = (
+            folder / f"shard-{index:05d}.json",
+            folder / "data" / name,
+            folder / f"hashes-{index:05d}.arrow",
+        )
+        of_slice = sha256_file(_slice(self.asked, index))
+        with suppress(MissingError):
+            found = read_json(note)
+            if found["slice"] == of_slice and path.exists() and sha256_file(path) == found["sha256"]:
+                counted = Counted.from_json(found["counted"])
+                return Shard(index, name, found["sha256"], path.stat().st_size, counted, hashes)
+        make_folder(path.parent)
+        counted = self._write(index, path, hashes)
+        size, digest = path.stat().st_size, sha256_file(path)
+        if size > MOST_BYTES:
+            raise DataError(f"{size:,} bytes are more than a shard may have", where=name, hint="lower release.shard_mb")
+        write_json(note, {"slice": of_slice, "sha256": digest, "counted": counted.as_json()})
+        return Shard(index, name, digest, size, counted, hashes)
+
+    def _write(self, index: int, path: Path, hashes: Path) -> Counted:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema, maker, counted = schema_of(self.asked.settings.profile), RowMaker(self.asked), Counted()
+        ids: list[str] = []
+        digests: list[bytes] = []
+        persons: list[bytes] = []
+        rows: list[dict[str, Any]] = []
+        taken = Taken()
+        with atomic_file(path) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+            for planned, said in self._conversations(index, taken, counted):
+                made = maker.make(planned, said)
+                threshold = self.asked.settings.selection.toxicity_threshold
+                counted.take(said, planned["rounds"], said[-1].model, threshold)
+                rows.append(made.row)
+                ids.append(planned["conversation_id"])
+                digests.append(made.sha256)
+                persons.append(planned["person"])
+                if len(rows) == _GROUP:
+                    _write_rows(writer, rows, schema)
+            _write_rows(writer, rows, schema)
+        counted.spans, counted.late_spans, counted.residual = taken.spans, taken.late, taken.residual
+        counted.residual_ids = sorted(taken.residual_ids)
+        columns = {"conversation_id": ids, "row_sha256": digests, "person": persons}
+        types = {"conversation_id": pa.string(), "row_sha256": pa.binary(32), "person": pa.binary(32)}
+        write_arrow(hashes, pa.table({name: pa.array(values, types[name]) for name, values in columns.items()}))
+        return counted
+
+    def _conversations(
+        self, index: int, taken: Taken, counted: Counted
+    ) -> Iterator[tuple[Mapping[str, Any], list[Utterance]]]:
+        table = read_arrow(_slice(self.asked, index))
+        with engine_of(self.asked.url).connect() as connection:
+            for batch in table.to_batches(max_chunksize=_BATCH):
+                planned = batch.to_pylist()
+                with connection.begin():
+                    read = read_utterances(connection, self.asked, planned)
+                for row in planned:
+                    said = read.get(row["conversation_id"])
+                    if said is None:  # erased since it was planned
+                        counted.gone.append(row["conversation_id"])
+                        continue
+                    redact_conversation(self.asked, row["conversation_id"], said, self.public_names, taken)
+                    yield row, said
+
+
+def _write_rows(writer: Any, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    import pyarrow as pa
+
+    if not rows:
+        return
+    try:
+        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+    except (pa.ArrowException, OverflowError) as err:
+        raise AgoraError(f"a row does not fit the profile's schema: {err}") from err
+    rows.clear()
+
+
+def examples_of(shards: Sequence[Shard]) -> list[str]:
+    """The first ids of conversations in which something was found after redaction."""
+    return sorted(i for shard in shards for i in shard.counted.residual_ids)[:EXAMPLES]

@@ -1,0 +1,169 @@
+"""The messages of a batch of conversations as a release holds them: read, redacted, with what is known of each."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import zstandard
+from sqlalchemy import Connection, func, select
+
+from agora.core.json_text import loads
+from agora.curate.personal import Span, redact, redact_fully, residual
+from agora.rooms.collect.release.found import NOTHING, Findings
+from agora.rooms.collect.release.paths import Node, choose, path_of
+from agora.rooms.collect.release.scan import Asked, name_key
+from agora.rooms.collect.tables import ANNOTATIONS, FEEDBACK, MESSAGES
+
+
+@dataclass(slots=True)
+class Utterance:
+    """One message of a release. ``at_us`` is when it was whole, microseconds since 1970, UTC."""
+
+    id: str
+    parent: str | None
+    role: str
+    status: str
+    at_us: int
+    model: str | None
+    params: Mapping[str, Any]
+    usage: Mapping[str, Any]
+    finish_reason: str | None
+    rating: int | None
+    found: Findings
+    text: str
+    redacted: bool = False
+
+
+@dataclass(slots=True)
+class Taken:
+    """What redaction did in a batch; spans that only came to light afterwards are counted apart."""
+
+    spans: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+    residual: Counter[str] = field(default_factory=Counter)
+    residual_ids: list[str] = field(default_factory=list)
+
+
+def read_utterances(
+    connection: Connection, asked: Asked, batch: Sequence[Mapping[str, Any]]
+) -> dict[str, list[Utterance]]:
+    """The chosen messages of each conversation of a batch, parents first; erased conversations are missing.
+
+    Args:
+        connection: to the store.
+        asked: decides which messages.
+        batch: rows of the plan.
+    """
+    ids = [row["conversation_id"] for row in batch]
+    m = MESSAGES.c
+    query = select(
+        m.conversation_id,
+        m.message_id,
+        m.parent_id,
+        m.role,
+        m.status,
+        m.created_us,
+        func.coalesce(m.completed_us, m.created_us),
+        m.model,
+        m.params_json,
+        m.usage_json,
+        m.finish_reason,
+        m.content_zstd,
+    ).where(m.conversation_id.in_(ids))
+    rows: dict[str, dict[str, Any]] = defaultdict(dict)
+    for row in connection.execute(query):
+        rows[row[0]][row[1]] = row
+    found = _findings(connection, asked, ids)
+    rating = _ratings(connection, ids) if asked.settings.profile == "native" else {}
+    unpack = zstandard.ZstdDecompressor().decompress
+    read: dict[str, list[Utterance]] = {}
+    for planned in batch:
+        held = rows.get(planned["conversation_id"])
+        if held is None or planned["leaf"] not in held:
+            continue
+        read[planned["conversation_id"]] = [
+            Utterance(
+                id=message,
+                parent=parent,
+                role=role,
+                status=status,
+                at_us=done_us,
+                model=model,
+                params=loads(params.encode()) if params else {},
+                usage=loads(usage.encode()) if usage else {},
+                finish_reason=reason,
+                rating=rating.get(message),
+                found=found.get(message, NOTHING),
+                text=unpack(content).decode("utf-8"),
+            )
+            for _, message, parent, role, status, _, done_us, model, params, usage, reason, content in (
+                held[i] for i in _chosen(asked, planned, held)
+            )
+        ]
+    return read
+
+
+def _chosen(asked: Asked, planned: Mapping[str, Any], held: Mapping[str, Any]) -> Sequence[str]:
+    if asked.linear:
+        path = path_of(planned["leaf"], {i: row[2] for i, row in held.items()})
+        return [i for i in path if held[i][3] != "system"] if asked.strict else path
+    nodes = [Node(i, row[2], row[3], row[4], row[5], row[6]) for i, row in held.items()]
+    frozen = [node for node in nodes if node.at_us <= asked.as_of_us and node.done_us <= planned["until_us"]]
+    return choose(frozen, asked.settings.selection.statuses).tree
+
+
+def _findings(connection: Connection, asked: Asked, ids: Sequence[str]) -> dict[str, Findings]:
+    a = ANNOTATIONS.c
+    query = (
+        select(a.message_id, a.kind, a.pipeline_version, a.result_json)
+        .join(MESSAGES, MESSAGES.c.message_id == a.message_id)
+        .where(MESSAGES.c.conversation_id.in_(ids), a.kind.in_(("lang", "pii", "secret", "tox")))
+    )
+    found: dict[str, Findings] = defaultdict(Findings)
+    for message, kind, version, result in connection.execute(query):
+        found[message].add(kind, version, result, asked.wanted)
+    return found
+
+
+def _ratings(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    query = (
+        select(FEEDBACK.c.message_id, FEEDBACK.c.rating)
+        .join(MESSAGES, MESSAGES.c.message_id == FEEDBACK.c.message_id)
+        .where(MESSAGES.c.conversation_id.in_(ids))
+    )
+    return {row.message_id: row.rating for row in connection.execute(query)}
+
+
+def redact_conversation(
+    asked: Asked, conversation_id: str, said: Sequence[Utterance], public: Collection[bytes], taken: Taken
+) -> None:
+    """Put tokens in place of personal data and secrets, in place; what is still found afterwards is counted."""
+    settings = asked.settings.redaction
+    texts = [u.text for u in said]
+    if settings.on:
+        spans = [list(_spans(u, public)) for u in said]
+        if settings.residual_scan:
+            texts, late = redact_fully(texts, spans, style=asked.settings.tokens, threshold=settings.threshold)
+            taken.late += late
+        elif any(spans):
+            texts = redact(texts, spans, style=asked.settings.tokens, threshold=settings.threshold)
+        for u, text, found in zip(said, texts, spans, strict=True):
+            if text is not u.text and text != u.text:
+                u.redacted, u.text = True, text
+                taken.spans.update(span.type for span in found if span.score >= settings.threshold)
+    elif settings.residual_scan:
+        left = residual(texts, threshold=settings.threshold)
+        if any(left):
+            taken.residual.update(span.type for found in left for span in found)
+            taken.residual_ids.append(conversation_id)
+
+
+def _spans(said: Utterance, public: Collection[bytes]) -> Iterable[Span]:
+    for row in said.found.spans:
+        span = Span.from_json(row)
+        if span.type == "PERSON" and public and name_key(said.text[span.start : span.end]) in public:
+            continue
+        yield span
