@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from functools import partial
 
 import zstandard
 from sqlalchemy import Connection, select
@@ -60,10 +61,8 @@ def expire_unpublished(store: Store, hours: int, *, at_us: int | None = None) ->
 def delete_conversations(store: Store, conversation_ids: Iterable[str]) -> int:
     """Erase conversations for an operator; how many there were is returned."""
     ids = sorted(set(conversation_ids))
-    gone = sum(
-        store.write(lambda c, part=ids[at : at + _BATCH]: _erase(c, part, "operator"))
-        for at in range(0, len(ids), _BATCH)
-    )
+    parts = [ids[at : at + _BATCH] for at in range(0, len(ids), _BATCH)]
+    gone = sum(store.write(partial(_erase, ids=part, reason="operator")) for part in parts)
     scrub(store.engine)
     return gone
 

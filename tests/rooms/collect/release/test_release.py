@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
+from agora.core.errors import UsageError
 from agora.rooms.collect.enrich.annotations import Annotation, add
 from agora.rooms.collect.erase import erase_conversations, erase_subject
 from agora.rooms.collect.moderate.tables import REVIEWS
@@ -265,3 +266,21 @@ def test_a_conversation_is_cut_before_a_reply_that_broke_off(store: Store, tmp_p
         lengths.append(len(same[0]["messages"]))
     assert lengths == [2, len(ids)]
     assert "1 conversations are cut" in (tmp_path / "r" / "README.md").read_text()
+
+
+def test_nothing_left_is_told_with_the_reasons_and_nothing_is_published(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(GateError, match=r"no conversation passes the gates \(120 class too small"):
+        build(store, tmp_path / "r", k=1000)
+    assert not (tmp_path / "r" / "manifest.json").exists() and (tmp_path / "r" / "report.html").exists()
+    empty = Store.open(str(tmp_path / "empty.db"), keys=tmp_path / "empty.keys.json")
+    with pytest.raises(GateError, match="the store holds none"):
+        build(empty, tmp_path / "e")
+    empty.close()
+
+
+def test_a_published_name_is_not_taken_by_another_release(store: Store, tmp_path: Path) -> None:
+    build(store, tmp_path / "r")
+    with pytest.raises(UsageError, match="published already"):
+        build(store, tmp_path / "r", k=2)
+    with pytest.raises(UsageError, match="holds another release"):
+        build(store, tmp_path / "r", name="s")

@@ -183,17 +183,19 @@ def histogram(sizes: NDArray[Any]) -> dict[str, int]:
     """Rows by the size of their class."""
     import numpy as np
 
-    counts = np.bincount(np.searchsorted(BINS, sizes, side="right") - 1, minlength=len(BINS)) if len(sizes) else []
+    places = np.searchsorted(BINS, sizes, side="right") - 1
+    counts = np.bincount(places.astype(np.int64), minlength=len(BINS))
     found = {}
     for i, low in enumerate(BINS):
         high = BINS[i + 1] - 1 if i + 1 < len(BINS) else None
         label = f"{low}+" if high is None else str(low) if high == low else f"{low}-{high}"
-        found[label] = int(counts[i]) if len(sizes) else 0
+        found[label] = int(counts[i])
     return found
 
 
 def _changed(start: Column, now: Column) -> NDArray[Any]:
-    return start.codes != now.codes  # codes of values that were there keep their numbers
+    changed: NDArray[Any] = start.codes != now.codes  # codes of values that were there keep their numbers
+    return changed
 
 
 def _lost(start: Column, now: Column) -> NDArray[Any]:
@@ -201,7 +203,8 @@ def _lost(start: Column, now: Column) -> NDArray[Any]:
 
     had = np.array([v is not None for v in start.values], bool)
     has = np.array([v is not None for v in now.values], bool)
-    return had[start.codes] & ~has[now.codes]
+    lost: NDArray[Any] = had[start.codes] & ~has[now.codes]
+    return lost
 
 
 def _share(rows: NDArray[Any], of: NDArray[Any]) -> float:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -289,7 +290,7 @@ class _Build:
 
     def _publish(self, facts: Facts, manifest: str, gone: set[str]) -> bool:
         """Tell the store; False, with ``gone`` grown, where someone erased or withdrew a row in the meantime."""
-        report = {
+        report: dict[str, Any] = {
             "gates": [g.as_json(ids=True) for g in facts.gates],
             "manifest_sha256": manifest,
             "out": str(self.out),
@@ -308,7 +309,7 @@ class _Build:
             for batch in table.to_batches(max_chunksize=_ROWS):
                 columns = [batch[column].to_pylist() for column in ("conversation_id", "row_sha256", "person")]
                 rows = list(zip(*columns, strict=True))
-                self.store.write(lambda c, rows=rows: publish.add_rows(c, self.release, rows))
+                self.store.write(partial(publish.add_rows, release=self.release, rows=rows))
         done = self.store.write(lambda c: publish.publish(c, self.release, facts.rows, report, manifest))
         if not done:
             with self.store.reading() as connection:

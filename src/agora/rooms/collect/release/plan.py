@@ -16,7 +16,7 @@ from agora.core.jsonl import read_json, write_json
 from agora.core.workers import Runner
 from agora.rooms.collect.release.anonymity import QUASI, Anonymous, Column, class_sizes, generalize
 from agora.rooms.collect.release.gates import EXAMPLES, Tally
-from agora.rooms.collect.release.scan import Asked, Scan, Scanned, engine_of, split_store
+from agora.rooms.collect.release.scan import Asked, Scan, Scanned, engine_of, plan_schema, split_store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,14 +89,16 @@ def _put_together(asked: Asked, scanned: Sequence[Scanned]) -> dict[str, Any]:
     import numpy as np
     import pyarrow as pa
 
-    tally, notes, iso_of = Tally(), dict.fromkeys(("automated", "cut", "with_branches"), 0), {}
+    tally, notes = Tally(), dict.fromkeys(("automated", "cut", "with_branches"), 0)
+    iso_of: dict[str, str] = {}
     for part in scanned:
         tally.update(Tally.from_json(part.tally))
         iso_of |= part.iso_of
         for name, count in part.notes.items():
             notes[name] += count
     files = [asked.folder / f"rows-{part.index:05d}.arrow" for part in scanned]
-    table = pa.concat_tables([read_arrow(file) for file in files]).unify_dictionaries().combine_chunks()
+    found = [read_arrow(file) for file in files] or [plan_schema().empty_table()]
+    table = pa.concat_tables(found).unify_dictionaries().combine_chunks()
     rounds = table["rounds"].to_numpy()
     # numbered in the order of the store, before the order of the release is known; see ReleaseKey.turn
     table = table.append_column("first_turn", pa.array(np.cumsum(rounds, dtype=np.int64) - rounds))
@@ -124,6 +126,8 @@ def _public_names(asked: Asked, parts: int) -> list[str]:
     """Names that enough distinct people wrote. Counting conversations would let one person make a name public."""
     import pyarrow as pa
 
+    if not parts:
+        return []
     pairs = pa.concat_tables([read_arrow(asked.folder / f"names-{i:05d}.arrow") for i in range(parts)])
     counted = pairs.group_by(["name", "person"]).aggregate([]).group_by("name").aggregate([("person", "count")])
     known = counted.filter(pa.compute.field("person_count") >= asked.settings.redaction.public_person_subjects)

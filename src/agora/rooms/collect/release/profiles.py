@@ -244,10 +244,10 @@ def _model(said: Sequence[Utterance]) -> str | None:
 
 
 def _per_utterance(results: Sequence[Mapping[str, Any] | None], shape: Any) -> list[Any] | None:
-    """One entry an utterance, null where it was not asked about; nothing at all where none was."""
+    """One entry an utterance, its members null where it was not asked about; nothing at all where none was."""
     if not any(result is not None for result in results):
         return None
-    return [shape(result) if result is not None else None for result in results]
+    return [shape(result) if result is not None else {} for result in results]
 
 
 def _openai(result: Mapping[str, Any]) -> Row:

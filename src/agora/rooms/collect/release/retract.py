@@ -184,7 +184,7 @@ def _write(files: Sequence[Path], manifest: dict[str, Any], work: Retraction, fo
     schema = schema_of(profile)
     make_folder(out / "data")
     fates = iter(work.fate)
-    entries = []
+    entries: list[Row] = []
     for file in files:
         path, rows_in = out / "data" / file.name, 0
         with atomic_file(path) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import zstandard
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, case, func, select
 
 from agora.core.files import atomic_file
 from agora.rooms.collect.moderate.reviews import held_back
 from agora.rooms.collect.release.found import NOTHING, Findings, Wanted, most_frequent
 from agora.rooms.collect.release.gates import Tally
+from agora.rooms.collect.release.imported import Imported, fill_from_import
 from agora.rooms.collect.release.licenses import compatible
 from agora.rooms.collect.release.paths import Chosen, Node, alternates, choose
 from agora.rooms.collect.release.pseudonyms import ReleaseKey
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 DAY_US = 86_400_000_000
 EPOCH_ORDINAL = 719_163  # date(1970, 1, 1).toordinal()
+#: A message, the size of its compressed text in bytes, whether the text is empty.
+Held = tuple[Node, int, bool]
+NOBODY = Imported(None, {})
 _BATCH = 1000
 _EMPTY = sha256(b"").digest()
 
@@ -107,10 +111,8 @@ def split_store(connection: Connection, parts: int) -> list[Range]:
     c = CONVERSATIONS.c.conversation_id
     total = connection.scalar(select(func.count()).select_from(CONVERSATIONS)) or 0
     size = max(1, -(-total // parts))
-    cuts = [
-        connection.scalar(select(c).order_by(c).offset(min(at, total) - 1).limit(1))
-        for at in range(size, total + size, size)
-    ]
+    ends = [select(c).order_by(c).offset(min(at, total) - 1).limit(1) for at in range(size, total + size, size)]
+    cuts = [str(connection.scalar(end)) for end in ends] if total else []
     return [Range(i, cuts[i - 1] if i else "", high) for i, high in enumerate(cuts)]
 
 
@@ -151,8 +153,9 @@ def _conversations(connection: Connection, part: Range) -> Iterator[Sequence[Row
     known = (c.conversation_id, c.subject_id, c.source, c.source_license, c.reserved_for, c.automation_score)
     held = c.conversation_id.in_(held_back(connection)).label("held")
     of_person = (s.consent_state, s.consent_version, s.consent_sha256, s.header_json)
+    imported = case((c.subject_id.is_(None), c.imported_zstd))
     query = (
-        select(*known, c.dup_cluster, held, *of_person)
+        select(*known, c.dup_cluster, held, imported.label("imported_zstd"), *of_person)
         .join(SUBJECTS, s.subject_id == c.subject_id, isouter=True)
         .where(c.state != "deleted", c.conversation_id <= part.high)
         .order_by(c.conversation_id)
@@ -176,6 +179,7 @@ class _Run:
         self.names: set[tuple[bytes, bytes]] = set()
         self.seen = 0
         self.excluded = frozenset(asked.settings.selection.exclude)
+        self.sources = frozenset(asked.settings.selection.sources)
 
     def take(self, connection: Connection, batch: Sequence[Row[Any]]) -> None:
         """Judge a batch of conversations, neighbors by id."""
@@ -186,18 +190,26 @@ class _Run:
         for row in batch:
             self.seen += 1
             held = nodes.get(row.conversation_id, [])
+            brought = self._brought(row, held, found)
             reason, chosen = self._judge(row, held, found)
             if reason is not None or chosen is None:
                 self.tally.add(reason or "no_sound_reply", row.conversation_id)
                 continue
-            person = self.asked.key.person(row.subject_id or f"{row.source}\0{row.conversation_id}")
-            self._keep(row, {n.id: n for n, _, _ in held}, {n.id: size for n, size, _ in held}, chosen, found, person)
+            person = self.asked.key.person(row.subject_id or f"{row.source}\0{brought.person or row.conversation_id}")
+            headers = brought.headers if row.subject_id is None else _headers(row.header_json)
+            self._keep(row, held, chosen, found, person, headers)
             named = [i for i in chosen.tree if _names_someone(found.get(i))]
             wrote_names += [(i, person) for i in named]
         self._read_names(connection, wrote_names, found)
 
+    def _brought(self, row: Row[Any], held: Sequence[Held], found: dict[str, Findings]) -> Imported:
+        """What an imported conversation that is asked for knows of itself."""
+        if row.subject_id is not None or row.imported_zstd is None or row.source not in self.sources:
+            return NOBODY
+        return fill_from_import(row.imported_zstd, sorted(node.id for node, _, _ in held), found)
+
     def _judge(
-        self, row: Row[Any], held: Sequence[tuple[Node, int, bool]], found: Mapping[str, Findings]
+        self, row: Row[Any], held: Sequence[Held], found: Mapping[str, Findings]
     ) -> tuple[str | None, Chosen | None]:
         """Why a conversation stays out, or which of its messages come in."""
         chosen_by = self.asked.settings.selection
@@ -238,16 +250,14 @@ class _Run:
         """Why a person's word does not cover a conversation; an imported one is covered by the operator's asking."""
         chosen_by = self.asked.settings.selection
         if row.subject_id is None:
-            return None if row.source in chosen_by.sources else "source_not_asked_for"
+            return None if row.source in self.sources else "source_not_asked_for"
         if row.consent_state != ConsentState.PUBLISH:
             return str(row.consent_state)
         if chosen_by.consent_versions and row.consent_version not in chosen_by.consent_versions:
             return "other_words"
         return None
 
-    def _by_annotations(
-        self, chosen: Chosen, held: Sequence[tuple[Node, int, bool]], found: Mapping[str, Findings]
-    ) -> str | None:
+    def _by_annotations(self, chosen: Chosen, held: Sequence[Held], found: Mapping[str, Findings]) -> str | None:
         settings, ids = self.asked.settings, chosen.path if self.asked.linear else chosen.tree
         wordless = {node.id for node, _, empty in held if empty}
         required = frozenset(settings.require)
@@ -267,12 +277,14 @@ class _Run:
     def _keep(
         self,
         row: Row[Any],
-        by_id: Mapping[str, Node],
-        sizes: Mapping[str, int],
+        held: Sequence[Held],
         chosen: Chosen,
         found: Mapping[str, Findings],
         person: bytes,
+        headers: Mapping[str, str],
     ) -> None:
+        by_id = {node.id: node for node, _, _ in held}
+        sizes = {node.id: size for node, size, _ in held}
         ids = self._path(chosen, by_id) if self.asked.linear else chosen.tree
         self.notes["cut"] += chosen.cut
         self.notes["with_branches"] += len(chosen.tree) > len(chosen.path)
@@ -280,7 +292,6 @@ class _Run:
         country = most_frequent(place.get("country") for place in places)
         state = most_frequent(place.get("state") for place in places if place.get("country") == country)
         self.iso_of |= {p["country"]: p["country_iso"] for p in places if p.get("country") and p.get("country_iso")}
-        headers = _headers(row.header_json)
         values = {
             "conversation_id": row.conversation_id,
             "leaf": chosen.path[-1],
@@ -340,7 +351,7 @@ def _headers(header_json: str | None) -> Mapping[str, str]:
     return found
 
 
-def _nodes(connection: Connection, low: str, high: str, as_of_us: int) -> dict[str, list[tuple[Node, int, bool]]]:
+def _nodes(connection: Connection, low: str, high: str, as_of_us: int) -> dict[str, list[Held]]:
     """The messages of neighbors by id, with the size of their compressed text and whether it is empty.
 
     What came after the moment of the release does not exist for it.
@@ -357,7 +368,7 @@ def _nodes(connection: Connection, low: str, high: str, as_of_us: int) -> dict[s
         func.length(m.content_zstd),
         m.content_sha256 == _EMPTY,
     ).where(m.conversation_id.between(low, high), m.created_us <= as_of_us)
-    nodes: dict[str, list[tuple[Node, int, bool]]] = defaultdict(list)
+    nodes: dict[str, list[Held]] = defaultdict(list)
     for conversation, *known, size, empty in connection.execute(query):
         node = Node(*known)
         if node.done_us <= as_of_us:

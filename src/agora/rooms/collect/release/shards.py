@@ -90,7 +90,8 @@ class Counted:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Counted:
         """What :meth:`as_json` gave."""
-        return cls(**{n: Counter(value) if isinstance(value, dict) else value for n, value in found.items()})
+        values: dict[str, Any] = {n: Counter(v) if isinstance(v, dict) else v for n, v in found.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

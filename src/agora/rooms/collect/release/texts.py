@@ -13,9 +13,10 @@ from sqlalchemy import Connection, func, select
 from agora.core.json_text import loads
 from agora.curate.personal import Span, redact, redact_fully, residual
 from agora.rooms.collect.release.found import NOTHING, Findings
+from agora.rooms.collect.release.imported import fill_from_import
 from agora.rooms.collect.release.paths import Node, choose, path_of
 from agora.rooms.collect.release.scan import Asked, name_key
-from agora.rooms.collect.tables import ANNOTATIONS, FEEDBACK, MESSAGES
+from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
 
 
 @dataclass(slots=True)
@@ -77,6 +78,8 @@ def read_utterances(
     for row in connection.execute(query):
         rows[row[0]][row[1]] = row
     found = _findings(connection, asked, ids)
+    if asked.settings.selection.sources:
+        _fill_imported(connection, ids, rows, found)
     rating = _ratings(connection, ids) if asked.settings.profile == "native" else {}
     unpack = zstandard.ZstdDecompressor().decompress
     read: dict[str, list[Utterance]] = {}
@@ -126,6 +129,18 @@ def _findings(connection: Connection, asked: Asked, ids: Sequence[str]) -> dict[
     for message, kind, version, result in connection.execute(query):
         found[message].add(kind, version, result, asked.wanted)
     return found
+
+
+def _fill_imported(
+    connection: Connection, ids: Sequence[str], rows: Mapping[str, Mapping[str, Any]], found: dict[str, Findings]
+) -> None:
+    c = CONVERSATIONS.c
+    query = select(c.conversation_id, c.imported_zstd).where(
+        c.conversation_id.in_(ids), c.subject_id.is_(None), c.imported_zstd.is_not(None)
+    )
+    for conversation_id, imported in connection.execute(query):
+        if conversation_id in rows:
+            fill_from_import(imported, sorted(rows[conversation_id]), found)
 
 
 def _ratings(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
