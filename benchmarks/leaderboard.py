@@ -27,6 +27,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
 from agora.core.length_control import length_controlled
 from agora.core.ranking import bradley_terry
@@ -261,8 +262,15 @@ def whole_board(runs: int, scores: list[Path], pairs: dict[str, list[Path]]) -> 
     def theirs() -> Any:
         return reference_scores(scores), reference_rewards(pairs), one_pair_at_a_time(scores), reference_elo(scores)
 
+    every = [*scores, *(path for paths in pairs.values() for path in paths)]
+    passes = [*scores, *scores, *(path for _ in MARGINS for paths in pairs.values() for path in paths), *scores]
     leaderboard(scores[:2])  # imports scipy, once a process
     ours_s, peer_s, (board, sweeps), (table, rewards, gaps, _) = timed(runs, ours, theirs)
+    our_json_s, peer_json_s, *_ = timed(
+        runs,
+        lambda: [None for path in every if not orjson.loads(path.read_bytes())],
+        lambda: [None for path in passes if not json.loads(path.read_text())],
+    )
     (judged,) = board.tables
     same = max(abs(row.score.wb_score - table[row.name]) for row in judged.rows)
     for (baseline, model), rows in sweeps.items():
@@ -276,7 +284,11 @@ def whole_board(runs: int, scores: list[Path], pairs: dict[str, list[Path]]) -> 
         bounds += [abs(pair.difference.interval.low - low), abs(pair.difference.interval.high - high)]
     agree = f"scores and rewards within {same:.0e}, bounds within {max(bounds):.2f} points"
     name = "leaderboard of 12 x 1,024 with 1,000 paired bootstraps and 8 margins, from files"
-    return [Timing(name, ours_s, "the reference's scripts", peer_s, agree)]
+    return [
+        Timing(name, ours_s, "the reference's scripts", peer_s, agree),
+        Timing("JSON alone of those files, as often as each side reads it", our_json_s, "json.loads", peer_json_s),
+        Timing("the same board without the JSON", ours_s - our_json_s, "the reference's", peer_s - peer_json_s),
+    ]
 
 
 def elo(runs: int, scores: list[Path]) -> Timing:

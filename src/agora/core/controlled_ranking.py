@@ -10,14 +10,16 @@ Shape legend: N comparisons, M contestants, K features, P = M + K coefficients, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from itertools import combinations_with_replacement, permutations
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from agora.core.errors import AgoraError, DataError
 from agora.core.logistic import sigmoid, unbounded
 from agora.core.ranking import BattleColumns, Ranking
-from agora.core.stats import Interval, Resampling, count_blocks, percentiles
+from agora.core.resampling import Resampling, count_blocks, percentiles
+from agora.core.stats import Interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +82,7 @@ def controlled_bradley_terry(
     if any(len(feature) != n for feature in features.values()):
         raise DataError("each feature needs one value a battle")
     scaled = [root_mean_square(np.asarray(feature, dtype=float)) for feature in features.values()]
-    problem = _Problem.of(battles, np.column_stack(scaled) if scaled else np.empty((n, 0)), ridge)
+    problem = _Problem.of(battles, scaled, ridge)
     theta = _fit(problem)
     information = problem.information(theta)
     units = np.arange(n) if battles.task_N is None else np.unique(battles.task_N, return_inverse=True)[1]
@@ -110,44 +112,72 @@ def controlled_bradley_terry(
 
 
 class _Problem(NamedTuple):
-    """The likelihood of coefficients: P = M strengths, then K features."""
+    """The likelihood of coefficients: P = M strengths, then K features.
 
-    design_NP: Any  # sparse: +1 and -1 at the two contestants, then the features
+    A row of the design has E = 2 + K entries that are not 0: 1 and -1 at the two contestants, then the features. So
+    sums over comparisons are counted up by position, without a sparse matrix.
+    """
+
+    places: tuple[NDArray[np.int64], ...]  # E columns of N: which coefficient an entry belongs to
+    entries: tuple[FloatArray, ...]  # E columns of N
     outcomes: FloatArray
     weights: FloatArray
     num_models: int
     ridge: float
 
     @classmethod
-    def of(cls, battles: BattleColumns, features_NK: FloatArray, ridge: float) -> _Problem:
+    def of(cls, battles: BattleColumns, features: Sequence[FloatArray], ridge: float) -> _Problem:
         import numpy as np
-        from scipy.sparse import csr_array, hstack
 
         n, num_models = len(battles.outcome_N), len(battles.names)
-        rows, ones = np.arange(n), np.ones(n)
-        places = np.concatenate([battles.first_N, battles.second_N])
-        cells = (np.concatenate([ones, -ones]), (np.concatenate([rows, rows]), places))
-        models = csr_array(cells, shape=(n, num_models))
-        design = hstack([models, csr_array(features_NK)], format="csr")
-        return cls(design, battles.outcome_N, battles.weights(), num_models, ridge)
+        ones = np.ones(n)
+        own = [np.full(n, num_models + k) for k in range(len(features))]
+        places = (np.asarray(battles.first_N), np.asarray(battles.second_N), *own)
+        return cls(places, (ones, -ones, *features), battles.outcome_N, battles.weights(), num_models, ridge)
+
+    @property
+    def size(self) -> int:
+        """P, the number of coefficients."""
+        return self.num_models + len(self.places) - 2
+
+    def logits(self, theta: FloatArray) -> FloatArray:
+        total: FloatArray = theta[self.places[0]] - theta[self.places[1]]
+        for k, feature_N in enumerate(self.entries[2:], self.num_models):
+            total += theta[k] * feature_N
+        return total
 
     def value(self, theta: FloatArray) -> float:
         import numpy as np
 
-        x_N = self.design_NP @ theta
+        x_N = self.logits(theta)
         return float(self.weights @ (self.outcomes * x_N - np.logaddexp(0, x_N)) - self.ridge / 2 * theta @ theta)
 
     def gradient(self, theta: FloatArray) -> FloatArray:
-        import numpy as np
-
-        residual_N = self.weights * (self.outcomes - sigmoid(self.design_NP @ theta))
-        return np.asarray(self.design_NP.T @ residual_N - self.ridge * theta)
+        residual_N = self.weights * (self.outcomes - sigmoid(self.logits(theta)))
+        score: FloatArray = self._summed(residual_N, 1)[0] - self.ridge * theta
+        return score
 
     def information(self, theta: FloatArray) -> FloatArray:
+        return self._pinned(self._summed(self._curvature(theta), 2).reshape(self.size, self.size))
+
+    def _summed(
+        self, values_N: FloatArray, order: int, units: NDArray[np.int64] | None = None, num_units: int = 1
+    ) -> FloatArray:
+        """Sums of ``value * x * ... * x`` (`order` factors of a design's row) by unit: num_units x P^order cells."""
         import numpy as np
 
-        weighted = self.design_NP.multiply(self._curvature(theta)[:, None])
-        return self._pinned(np.asarray((self.design_NP.T @ weighted).toarray()))
+        shape = (num_units, *[self.size] * order)
+        total = np.zeros(shape)
+        start_N = np.zeros(len(values_N), dtype=np.int64) if units is None else units
+        for chosen in combinations_with_replacement(range(len(self.places)), order):
+            index_N, sum_N = start_N, values_N
+            for e in chosen:
+                index_N, sum_N = index_N * self.size + self.places[e], sum_N * self.entries[e]
+            part = np.bincount(index_N, sum_N, total.size).reshape(shape)
+            # the order of the factors changes nothing but the axes
+            for axes in {tuple(chosen[i] for i in axes): axes for axes in permutations(range(order))}.values():
+                total += part.transpose(0, *(1 + i for i in axes))
+        return total.reshape(num_units, -1)
 
     def _pinned(self, information: FloatArray) -> FloatArray:
         """With the ridge, and with a term for the sum of strengths, of which the data know nothing."""
@@ -160,34 +190,22 @@ class _Problem(NamedTuple):
         return np.asarray(pinned)
 
     def _curvature(self, theta: FloatArray) -> FloatArray:
-        p_N = sigmoid(self.design_NP @ theta)
+        p_N = sigmoid(self.logits(theta))
         return self.weights * p_N * (1 - p_N)
 
     def _bend(self, theta: FloatArray) -> FloatArray:
         """Third derivatives of the likelihood, up to the sign, as P * P rows of P."""
-        import numpy as np
-
-        p_N = sigmoid(self.design_NP @ theta)
-        bent_NP = self.design_NP.multiply((self.weights * p_N * (1 - p_N) * (1 - 2 * p_N))[:, None]).tocsr()
-        columns = [self.design_NP[:, [p]].toarray() for p in range(len(theta))]
-        cells = [(self.design_NP.T @ bent_NP.multiply(column)).toarray() for column in columns]
-        return np.stack(cells).reshape(-1, len(theta))
+        p_N = sigmoid(self.logits(theta))
+        return self._summed(self.weights * p_N * (1 - p_N) * (1 - 2 * p_N), 3).reshape(-1, self.size)
 
     def resampled(self, theta: FloatArray, units: NDArray[np.int64], plan: Resampling) -> FloatArray:
         """Coefficients (B x P) of resamples of units (one label a comparison) by one step each."""
         import numpy as np
-        from scipy.sparse import csr_array
 
-        size, n, num_units = len(theta), len(units), int(units.max()) + 1
-        gather_TN = csr_array((np.ones(n), (units, np.arange(n))), shape=(num_units, n))
-        residual_N = self.weights * (self.outcomes - sigmoid(self.design_NP @ theta))
-        score_TP = (gather_TN @ self.design_NP.multiply(residual_N[:, None])).toarray()
-        curved_NP = self.design_NP.multiply(self._curvature(theta)[:, None]).tocsr()
-        cells = [
-            (gather_TN @ curved_NP.multiply(self.design_NP[:, [p]].toarray())).toarray()  # column p of X' W X by unit
-            for p in range(size)
-        ]
-        information_TC = np.stack(cells, axis=2).reshape(num_units, size * size)
+        size, num_units = self.size, int(units.max()) + 1
+        residual_N = self.weights * (self.outcomes - sigmoid(self.logits(theta)))
+        score_TP = self._summed(residual_N, 1, units, num_units)
+        information_TC = self._summed(self._curvature(theta), 2, units, num_units)
         bend_CP = self._bend(theta)
         draws = []
         for counts_BT in count_blocks(num_units, plan, width=size * size):
@@ -208,10 +226,12 @@ def _fit(problem: _Problem) -> FloatArray:
     """Maximum likelihood with the ridge and mean strength 0, by Newton steps halved where they would not climb."""
     import numpy as np
 
-    theta: FloatArray = np.zeros(problem.design_NP.shape[1])
+    theta: FloatArray = np.zeros(problem.size)
     value = problem.value(theta)
     for _ in range(_STEPS):
-        step = np.asarray(np.linalg.solve(problem.information(theta), problem.gradient(theta)), dtype=float)
+        gradient = problem.gradient(theta)
+        step = np.asarray(np.linalg.solve(problem.information(theta), gradient), dtype=float)
+        gain = float(step @ gradient)  # twice what the step can add to the likelihood
         for _ in range(40):
             if problem.value(theta + step) >= value - 1e-12 * abs(value):
                 break
@@ -219,6 +239,7 @@ def _fit(problem: _Problem) -> FloatArray:
         theta = theta + step
         theta[: problem.num_models] -= theta[: problem.num_models].mean()
         value = problem.value(theta)
-        if float(abs(step).max()) <= _TOLERANCE * (1 + float(abs(theta).max())):
+        # where the data know nothing of a direction, rounding moves along it forever and the likelihood stands still
+        if float(abs(step).max()) <= _TOLERANCE * (1 + float(abs(theta).max())) or gain <= 1e-15 * abs(value):
             return theta
     raise AgoraError(f"the controlled Bradley-Terry fit did not converge in {_STEPS} steps", hint="raise `ridge`")

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from agora.core.errors import DataError
 from agora.core.files import nearest
+from agora.core.quick_records import quick
 
 Code = Callable[[Any], Any]
 
@@ -164,6 +165,7 @@ def _record_codec(record_type: Any) -> Codec:
     encoders = [(name, code.encode) for name, code in coded.items()]
     decoders = {name: code.decode for name, code in coded.items()}
     exact = {name: hint for name, hint in hints.items() if hint in (str, int, bool, float)}
+    make = quick(record_type)
     required = {f.name for f in dataclasses.fields(record_type) if _has_no_default(f)}
 
     def encode(record: Any) -> dict[str, Any]:
@@ -186,7 +188,7 @@ def _record_codec(record_type: Any) -> Codec:
                 raise wrong.inside(name) from None
         if not required <= values.keys():
             raise FieldError("is missing").inside(min(required - values.keys()))
-        return record_type(**values)
+        return make(**values)
 
     return Codec(encode, decode)
 

@@ -177,7 +177,7 @@ def sweep_temporaries(folder: Path) -> int:
     return len(left)
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> io.BufferedReader:
     """Open for reading through gzip or Zstandard, told by the first bytes and never by the name.
 
     Reading the result raises DataError when the compressed data is damaged or cut off.

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from agora.core.errors import AgoraError, DataError
-from agora.core.stats import Interval, Resampling, count_blocks, percentiles
+from agora.core.resampling import Resampling, count_blocks, percentiles
+from agora.core.stats import Interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,8 +226,10 @@ class _Table(NamedTuple):
         import numpy as np
 
         if self.has_tasks:
+            # many models a task fill the matrix, and then the dense product is the faster one
+            wins_TP = self.wins_TP.toarray() if _is_full(self.wins_TP) else self.wins_TP
             for counts_BT in count_blocks(len(self.multiplicity), plan, width=self.wins_TP.shape[1]):
-                yield np.asarray((self.wins_TP.T @ counts_BT.T).T)
+                yield np.asarray((wins_TP.T @ counts_BT.T).T)
         else:  # equal battles are exchangeable: draw how often each kind occurs
             rng = np.random.default_rng(plan.seed)
             rows = max(1, _BLOCK_CELLS // max(self.wins_TP.shape))
@@ -234,6 +237,11 @@ class _Table(NamedTuple):
                 shape = min(rows, plan.n_boot - start)
                 counts = rng.multinomial(self.num_units, self.multiplicity / self.num_units, size=shape)
                 yield np.asarray((self.wins_TP.T @ counts.T.astype(float)).T)
+
+
+def _is_full(sparse: Any) -> bool:
+    cells = math.prod(sparse.shape)
+    return bool(cells <= _BLOCK_CELLS and sparse.nnz > cells / 10)
 
 
 def _from_battles(battles: Iterable[Battle | tuple[Any, ...]]) -> _Table:
@@ -325,17 +333,18 @@ def _fit(wins_BMM: FloatArray, ridge: float, start_BM: FloatArray) -> FloatArray
 
     theta_BM = start_BM.copy()
     active = np.arange(len(theta_BM))
+    reached_B = _likelihood(wins_BMM, theta_BM, ridge)
     for _ in range(_MAX_STEPS):
-        wins, theta = wins_BMM[active], theta_BM[active]
+        wins, theta, before = wins_BMM[active], theta_BM[active], reached_B[active]
         step = _newton_step(wins, theta, ridge)
-        before = _likelihood(wins, theta, ridge)
-        moved = theta + step
         for _ in range(30):
-            worse = _likelihood(wins, moved, ridge) < before - 1e-9 * np.abs(before)
+            moved = theta + step
+            reached = _likelihood(wins, moved, ridge)
+            worse = reached < before - 1e-9 * np.abs(before)
             if not worse.any():
                 break
             step[worse] /= 2
-            moved = theta + step
+        reached_B[active] = reached
         theta_BM[active] = moved - moved.mean(axis=1, keepdims=True)
         active = active[np.abs(step).max(axis=1) > _TOLERANCE * (1 + np.abs(moved).max(axis=1))]
         if not len(active):

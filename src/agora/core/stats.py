@@ -7,10 +7,11 @@ value, no variation) is NaN, so that one empty group does not stop a report. The
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from agora.core.errors import DataError
+from agora.core.resampling import Resampling, check_level, count_blocks, index_blocks, percent, percentiles, shared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 Values: TypeAlias = "Iterable[float | None] | FloatArray"
 
-# 2 M indices (16 MB) at a time: the memory of a bootstrap does not grow with the number of resamples.
-_BLOCK_CELLS = 2_000_000
 # Above this many pairs the n x n sign matrices of Kendall's tau cost more than they tell.
 _KENDALL_MATRIX_LIMIT = 2_000
 
@@ -126,7 +125,7 @@ def bootstrap(
         raise DataError(f"columns must be given and equally long, got lengths {[len(a) for a in arrays]}")
     if n < 2:
         return Interval(float(statistic(*arrays)) if n else math.nan, math.nan, math.nan, n, plan.name("bootstrap"))
-    draws = [statistic(*(array[rows] for array in arrays)) for block in _index_blocks(n, plan) for rows in block]
+    draws = [statistic(*(array[rows] for array in arrays)) for block in index_blocks(n, plan) for rows in block]
     low, high = percentiles(np.asarray(draws, dtype=float), level)
     return Interval(float(statistic(*arrays)), low, high, n, plan.name("bootstrap"), 0, level)
 
@@ -153,10 +152,10 @@ def standard_error(x: Values, *, clusters: Sequence[Hashable] | None = None) -> 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     """The share ``k / n`` with Wilson's score interval; with ``n = 0`` the estimate is NaN and the bounds 0 and 1."""
-    _check_level(level)
+    check_level(level)
     if not 0 <= k <= n:
         raise DataError(f"k must be between 0 and n, got k={k}, n={n}")
-    method = f"Wilson {_percent(level)}"
+    method = f"Wilson {percent(level)}"
     if n == 0:
         return Interval(math.nan, 0.0, 1.0, 0, method, 0, level)
     z = _normal_quantile(level)
@@ -227,21 +226,6 @@ def holm(pvalues: Iterable[float]) -> list[float]:
     return adjusted
 
 
-class Resampling(NamedTuple):
-    """How a bootstrap resamples."""
-
-    seed: int
-    n_boot: int
-    level: float
-
-    def name(self, kind: str) -> str:
-        """The method in words; refuses a plan that cannot work."""
-        _check_level(self.level)
-        if self.n_boot < 100:
-            raise DataError(f"n_boot must be at least 100, got {self.n_boot}")
-        return f"{kind} {_percent(self.level)}, {self.n_boot:,} resamples"
-
-
 def _mean_interval(
     values: FloatArray,
     keep: NDArray[np.bool_],
@@ -259,30 +243,15 @@ def _mean_interval(
     if len(sums) < 2:  # one value says nothing of its own error
         return Interval(estimate, math.nan, math.nan, n, method, dropped, plan.level)
     draws = []
-    for rows in _index_blocks(len(sums), plan):
-        total = sums[rows].sum(axis=1)
-        draws.append(total / (len(sums) if counts is None else counts[rows].sum(axis=1)))
+    if shared(len(sums), plan):
+        for drawn_BN in count_blocks(len(sums), plan):
+            draws.append(drawn_BN @ sums / (len(sums) if counts is None else drawn_BN @ counts))
+    else:  # so many rows that picking them is faster than counting them
+        for rows in index_blocks(len(sums), plan):
+            total = sums[rows].sum(axis=1)
+            draws.append(total / (len(sums) if counts is None else counts[rows].sum(axis=1)))
     low, high = percentiles(np.concatenate(draws), plan.level)
     return Interval(estimate, low, high, n, method, dropped, plan.level)
-
-
-def count_blocks(n: int, plan: Resampling, *, width: int = 1) -> Iterator[FloatArray]:
-    """How often each of `n` rows is in each resample, in blocks sized for a result of `width` cells a resample."""
-    import numpy as np
-
-    for rows in _index_blocks(n, plan, width):
-        flat = rows + n * np.arange(len(rows))[:, None]
-        yield np.bincount(flat.ravel(), minlength=n * len(rows)).reshape(len(rows), n).astype(float)
-
-
-def _index_blocks(n: int, plan: Resampling, width: int = 1) -> Iterator[IntArray]:
-    """Rows of resampled indices, as many at a time as fit the block; the stream is the same whatever the block."""
-    import numpy as np
-
-    rng = np.random.default_rng(plan.seed)
-    rows_per_block = max(1, _BLOCK_CELLS // max(n, width))
-    for start in range(0, plan.n_boot, rows_per_block):
-        yield rng.integers(0, n, size=(min(rows_per_block, plan.n_boot - start), n))
 
 
 def _kendall_draws(x: FloatArray, y: FloatArray, plan: Resampling) -> FloatArray:
@@ -301,8 +270,8 @@ def _kendall_draws(x: FloatArray, y: FloatArray, plan: Resampling) -> FloatArray
 
 
 def _fisher(r: float, n: int, dropped: int, level: float, variance: Callable[[float, int], float]) -> Interval:
-    _check_level(level)
-    method = f"Fisher z {_percent(level)}"
+    check_level(level)
+    method = f"Fisher z {percent(level)}"
     if math.isnan(r) or n < 4:
         return Interval(r, math.nan, math.nan, n, method, dropped, level)
     if abs(r) >= 1:
@@ -387,28 +356,8 @@ def _cluster_sums(values: FloatArray, labels: Sequence[Hashable]) -> tuple[Float
     return np.bincount(index, values, size).astype(float), np.bincount(index, minlength=size).astype(float)
 
 
-def percentiles(draws: FloatArray, level: float) -> tuple[float, float]:
-    """The bounds that leave ``(1 - level) / 2`` of the draws on either side; NaN draws are not counted."""
-    import numpy as np
-
-    known = draws[~np.isnan(draws)]
-    if not len(known):
-        return math.nan, math.nan
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def _normal_quantile(level: float) -> float:
     """How many standard deviations on either side of the mean hold the share `level` of a normal distribution."""
     from statistics import NormalDist
 
     return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def _percent(level: float) -> str:
-    return f"{100 * level:g} %"
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise DataError(f"level must be between 0 and 1, got {level}")

@@ -82,6 +82,9 @@ def _records(path: Path, record_type: type[T], rejects: Rejects | None) -> Itera
 
 def _rows(path: Path, rejects: Rejects | None) -> Iterator[Row]:
     with open_plain(path) as source:
+        if source.peek(1)[:1] == b"[":  # an array is often one line, which would be sought and joined for nothing
+            yield from whole_rows(path, source.read(), 1, rejects)
+            return
         line, first = first_line(path, source)
         kind = layout(path, first)
         if kind == "whole":

@@ -153,7 +153,7 @@ class LengthControl:
 
 
 def leaderboard(
-    files: Iterable[Path],
+    files: Iterable[Path | JudgedFile],
     *,
     tasks: TaskSet | None = None,
     judge: str | None = None,
@@ -170,7 +170,8 @@ def leaderboard(
     """Build a leaderboard from files of verdicts or folders of them.
 
     Args:
-        files: verdict files in any form that :func:`~agora.rooms.judge.judged_files.read_judged` knows, or folders.
+        files: verdict files in any form that :func:`~agora.rooms.judge.judged_files.read_judged` knows, folders of
+            them, or what that function read.
         tasks: the benchmark: groups, and the denominator of the coverage. Without it WildBench v2 files have 1,024
             tasks and others the union of the tasks in their table.
         judge, version, baseline: of files that do not state them.
@@ -185,7 +186,10 @@ def leaderboard(
         MissingError: a file is not there.
         DataError: a file is no file of verdicts, or two files hold verdicts on the same answers.
     """
-    read = [read_judged(path, judge=judge, version=version, baseline=baseline) for path in judged_paths(files)]
+    given = list(files)
+    read = [file for file in given if isinstance(file, JudgedFile)]
+    paths = judged_paths(path for path in given if not isinstance(path, JudgedFile))
+    read += [read_judged(path, judge=judge, version=version, baseline=baseline) for path in paths]
     if not read:
         raise DataError("no files of verdicts were given")
     parts: dict[tuple[str, str], list[tuple[JudgedFile, Verdict]]] = defaultdict(list)

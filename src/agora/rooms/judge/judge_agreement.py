@@ -148,7 +148,7 @@ def self_preference(
     """
     import numpy as np
 
-    from agora.core.stats import Resampling, count_blocks, percentiles
+    from agora.core.resampling import Resampling, count_blocks, percentiles
 
     mine: dict[tuple[str, ...], float] = {}
     theirs: dict[tuple[str, ...], list[float]] = defaultdict(list)

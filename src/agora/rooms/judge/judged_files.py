@@ -25,6 +25,7 @@ from typing import Any
 from agora.core.csv_table import CsvTable
 from agora.core.errors import DataError, MissingError
 from agora.core.files import require_file
+from agora.core.quick_records import quick
 from agora.core.records import Answer, Verdict, VerdictStatus
 from agora.core.schemas import from_row
 from agora.core.tables import read_rows
@@ -36,10 +37,12 @@ from agora.rooms.judge.reward import BASELINES
 #: Tasks of WildBench v2, whose judged files leave out what the judge's parser could not read.
 WILDBENCH_V2_TASKS = 1024
 
+_new_verdict = quick(Verdict)
 _V2 = re.compile(r"v2\.\d+")
 _FOLDER = re.compile(r"(?P<judge>.+)\.(?P<version>v\d+\.\d+)")
 _SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 _CUT_MARK = "... (truncated)"
+_EXTENTS = {"0": 0.0, "1": 0.5, "2": 1.0}
 _EMPTY_MARK = "[This model response is empty.]"
 
 
@@ -50,12 +53,14 @@ class JudgedFile:
     Args:
         version: of the evaluation, where the source states one; verdicts of two versions never share a ranking.
         truncated: answers that the source cut before the judge saw them, by model.
+        texts: task, model and text of the answers that the file holds, where they were asked for; our own hold none.
     """
 
     path: Path
     verdicts: tuple[Verdict, ...]
     version: str = ""
     truncated: dict[str, int] | None = None
+    texts: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def num_tasks(self) -> int | None:
@@ -101,13 +106,19 @@ def _bare(path: Path) -> Path:
 
 
 def read_judged(
-    path: Path, *, judge: str | None = None, version: str | None = None, baseline: str | None = None
+    path: Path,
+    *,
+    judge: str | None = None,
+    version: str | None = None,
+    baseline: str | None = None,
+    texts: bool = False,
 ) -> JudgedFile:
     """Read a file of verdicts in any of the forms above.
 
     Args:
         judge, version: of a file that does not state them; else the folder's name ``<judge>.<version>`` does.
         baseline: which model of a reference's pair file is the baseline; else the one that is a baseline of the paper.
+        texts: keep the answers' texts too.
 
     Raises:
         MissingError: no such file.
@@ -122,6 +133,7 @@ def read_judged(
     verdicts: dict[str, Verdict] = {}
     read: _Reader | None = None
     versions, truncated = set(), dict[str, int]()
+    said: list[tuple[str, str, str]] = []
     for line, row in _rows(path):
         try:
             read = read or _reader(row)
@@ -130,6 +142,8 @@ def read_judged(
             raise DataError(f"field {err} is missing", where=f"{path}:{line}") from None
         except DataError as err:
             raise DataError(err.what, where=f"{path}:{line}", hint=err.hint) from None
+        if texts and read is not _own_row:
+            said.extend(_texts(row))
         for verdict in found:
             if verdict.id in verdicts and read is not _own_row:
                 raise DataError(f"a second verdict on task {verdict.task_id}", where=f"{path}:{line}", hint="keep one")
@@ -139,7 +153,17 @@ def read_judged(
                 truncated[verdict.model] = truncated.get(verdict.model, 0) + 1
     if len(versions) > 1:
         raise DataError(f"the file mixes evaluation versions: {', '.join(sorted(versions))}", where=str(path))
-    return JudgedFile(path, tuple(verdicts.values()), versions.pop() if versions else source.version, truncated)
+    own_version = versions.pop() if versions else source.version
+    return JudgedFile(path, tuple(verdicts.values()), own_version, truncated, tuple(said))
+
+
+def _texts(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    outputs = row.get("model_outputs") or {
+        row.get("model", row.get("model_test")): row.get("output", row.get("model_output"))
+    }
+    for model, text in outputs.items():
+        if isinstance(text, str):
+            yield row["session_id"], model, text
 
 
 def read_judged_answers(path: Path) -> list[Answer]:
@@ -204,11 +228,11 @@ def _score_row(row: dict[str, Any], source: _Source) -> tuple[Verdict, ...]:
     read = read_score(row["score"])
     parsed: dict[str, Any] = fields if isinstance(fields, dict) else {}
     meta: dict[str, Any] = {"version": version}
-    if not text.strip():
+    if not text or text.isspace():
         meta["empty"] = True
-    elif text.rstrip().endswith(_CUT_MARK):
+    elif _is_cut(text):
         meta["truncated"] = True
-    verdict = Verdict(
+    verdict = _new_verdict(
         f"{judge}/{version}/{model}/{task}",
         "score",
         task,
@@ -234,8 +258,11 @@ def _why_unscored(row: dict[str, Any]) -> VerdictStatus:
 
 
 def _usage(row: dict[str, Any]) -> dict[str, Any]:
-    nested = (row.get("meta_data") or {}).get("usage") if isinstance(row.get("meta_data"), dict) else None
+    details = row.get("meta_data")
+    nested = details.get("usage") if isinstance(details, dict) else None
     found = nested if isinstance(nested, dict) else row
+    if "prompt_tokens" not in found and "completion_tokens" not in found:
+        return {}
     return {key: found[key] for key in ("prompt_tokens", "completion_tokens") if found.get(key) is not None}
 
 
@@ -248,12 +275,14 @@ def _reference_pair(row: dict[str, Any], source: _Source) -> tuple[Verdict, ...]
         raise DataError(f"the baseline {baseline} is neither {first} nor {second}")
     candidate = second if baseline == first else first
     winner, extent = row["winner"], row["extent"]
-    if winner not in (first, second, "tie") or str(extent) not in ("0", "1", "2"):
+    if winner not in (first, second, "tie") or str(extent) not in _EXTENTS:
         raise DataError(f"winner {winner!r} or extent {extent!r} is none of a pair file's values")
-    size = 0.0 if winner == "tie" else {"0": 0.0, "1": 0.5, "2": 1.0}[str(extent)]
+    size = 0.0 if winner == "tie" else _EXTENTS[str(extent)]
     outputs = row.get("model_outputs") or {}
     order = "candidate_first" if candidate == first else "candidate_second"
-    verdict = Verdict(
+    meta: dict[str, Any] = {"version": version}
+    parsed = row.get("parsed_result")
+    verdict = _new_verdict(
         f"{judge}/{version}/{candidate}/{baseline}/{row['session_id']}/{order}",
         "pair",
         row["session_id"],
@@ -266,37 +295,35 @@ def _reference_pair(row: dict[str, Any], source: _Source) -> tuple[Verdict, ...]
         "",
         baseline=baseline,
         order=order,
-        parsed=row["parsed_result"] if isinstance(row.get("parsed_result"), dict) else {},
-        n_chars=_length(outputs, candidate),
-        baseline_n_chars=_length(outputs, baseline),
+        parsed=parsed if isinstance(parsed, dict) else {},
+        n_chars=_length(outputs.get(candidate), meta, ""),
+        baseline_n_chars=_length(outputs.get(baseline), meta, "baseline_"),
         usage=_usage(row),
-        meta={"version": version, **_condition(outputs, candidate, baseline)},
+        meta=meta,
     )
     return (verdict,)
 
 
-def _condition(outputs: dict[str, Any], candidate: str, baseline: str) -> dict[str, Any]:
-    """Whether an answer was empty, or cut before the judge saw it."""
-    texts = {"": outputs.get(candidate), "baseline_": outputs.get(baseline)}
-    out: dict[str, Any] = {}
-    for whose, text in texts.items():
-        if isinstance(text, str) and (not text.strip() or text == _EMPTY_MARK):
-            out[f"{whose}empty"] = True
-        elif isinstance(text, str) and text.rstrip().endswith(_CUT_MARK):
-            out[f"{whose}truncated"] = True
-    return out
+def _length(text: Any, meta: dict[str, Any], whose: str) -> int | None:
+    """An answer's characters; notes in ``meta`` whether it was empty, or cut before the judge saw it."""
+    if not isinstance(text, str):
+        return None
+    if text == _EMPTY_MARK or not text or text.isspace():
+        meta[f"{whose}empty"] = True
+        return 0 if text == _EMPTY_MARK else len(text)
+    if _is_cut(text):
+        meta[f"{whose}truncated"] = True
+    return len(text)
 
 
-def _length(outputs: dict[str, Any], model: str) -> int | None:
-    text = outputs.get(model)
-    return None if not isinstance(text, str) else 0 if text == _EMPTY_MARK else len(text)
+def _is_cut(text: str) -> bool:
+    return text.endswith(_CUT_MARK) or (text[-1:].isspace() and text.rstrip().endswith(_CUT_MARK))
 
 
 def _known_baseline(first: str, second: str) -> str:
-    known = [model for model in (first, second) if model in BASELINES]
-    if len(known) != 1:
+    if (first in BASELINES) == (second in BASELINES):
         raise DataError(f"which of {first} and {second} is the baseline cannot be told", hint="name it with --baseline")
-    return known[0]
+    return first if first in BASELINES else second
 
 
 _FORMS: tuple[tuple[frozenset[str], _Reader], ...] = (

@@ -14,15 +14,8 @@ from typing import NamedTuple
 
 from agora.core.errors import DataError
 from agora.core.records import Verdict
-from agora.core.stats import (
-    Interval,
-    Resampling,
-    bootstrap_mean,
-    count_blocks,
-    paired_bootstrap,
-    percentiles,
-    standard_error,
-)
+from agora.core.resampling import Resampling, count_blocks, percentiles
+from agora.core.stats import Interval, bootstrap_mean, paired_bootstrap, standard_error
 from agora.rooms.judge.types import GROUP_WEIGHTS, GROUP_WEIGHTS_JUNE, GROUPS, TaskSet, unknown_tags
 
 WARN_UNSCORED = 0.02

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agora.core.errors import DataError
 from agora.core.records import Verdict
-from agora.core.stats import Interval, Resampling, bootstrap_mean, count_blocks, percentiles, standard_error
+from agora.core.resampling import Resampling, count_blocks, percentiles
+from agora.core.stats import Interval, bootstrap_mean, standard_error
 from agora.rooms.judge.metrics import WARN_UNSCORED, answer_warnings, is_empty, macro
 from agora.rooms.judge.types import GROUPS, Outcome, TaskSet
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from agora.core.errors import DataError
-from agora.core.stats import Interval, Resampling, count_blocks, percentiles
+from agora.core.resampling import Resampling, column_percentiles, count_blocks
+from agora.core.stats import Interval
 from agora.rooms.judge.metrics import Difference
 
 if TYPE_CHECKING:
@@ -108,11 +109,12 @@ def separability(
     plan = Resampling(seed, n_boot, _LEVEL)
     there_TM = ~np.isnan(values_TM)
     means_BM, gaps = _resampled(values_TM, there_TM, plan)
-    bounds = [percentiles(means_BM[:, m], _LEVEL) for m in range(len(names))]
+    bounds = column_percentiles(means_BM, _LEVEL)
+    gap_bounds = column_percentiles(np.stack(list(gaps.values()), axis=1), _LEVEL) if gaps else []
     pairs = []
-    for (i, j), draws in gaps.items():
+    for (i, j), between in zip(gaps, gap_bounds, strict=True):
         apart = bounds[i][0] > bounds[j][1] or bounds[j][0] > bounds[i][1]
-        pairs.append(Pair(_difference(values_TM, names, i, j, draws, scale, plan), apart))
+        pairs.append(Pair(_difference(values_TM, names, i, j, between, scale, plan), apart))
     common_T = there_TM.all(axis=1)
     common = values_TM[common_T].mean(axis=0) * scale + shift if common_T.any() else []
     return Separability(
@@ -141,6 +143,10 @@ def _resampled(
     filled_TM = np.where(there_TM, values_TM, 0.0)
     for counts_BT in count_blocks(num_tasks, plan, width=num_models):
         means.append(_ratio(counts_BT @ filled_TM, counts_BT @ there_TM))
+        if there_TM.all():  # then a difference of means is the mean of the differences
+            for i, j in gaps:
+                gaps[i, j].append(means[-1][:, i] - means[-1][:, j])
+            continue
         for i in range(num_models - 1):
             both_TM = there_TM[:, i : i + 1] & there_TM[:, i + 1 :]
             gap_TM = np.where(both_TM, filled_TM[:, i : i + 1] - filled_TM[:, i + 1 :], 0.0)
@@ -157,7 +163,13 @@ def _ratio(sums: FloatArray, counts: FloatArray) -> FloatArray:
 
 
 def _difference(
-    values_TM: FloatArray, names: Sequence[str], i: int, j: int, draws: FloatArray, scale: float, plan: Resampling
+    values_TM: FloatArray,
+    names: Sequence[str],
+    i: int,
+    j: int,
+    bounds: tuple[float, float],
+    scale: float,
+    plan: Resampling,
 ) -> Difference:
     gap = values_TM[:, i] - values_TM[:, j]
     gap = gap[gap == gap]
@@ -169,8 +181,8 @@ def _difference(
         z = value / se if se > 0 else math.copysign(math.inf, value) if value else 0.0
     wins, losses = int((gap > 0).sum()), int((gap < 0).sum())
     interval = None
-    if value is not None and len(draws):
-        low, high = percentiles(draws, plan.level)
+    if value is not None and bounds[0] == bounds[0]:
+        low, high = bounds
         interval = Interval(value, scale * low, scale * high, n, plan.name("paired bootstrap"))
     return Difference(names[i], names[j], n, value, se, z, wins, n - wins - losses, losses, interval)
 

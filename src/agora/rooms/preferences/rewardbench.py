@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from agora.core.errors import DataError
-from agora.core.stats import Interval, percentiles
+from agora.core.resampling import percentiles
+from agora.core.stats import Interval
 
 #: Weights of the subsets in each section: their counts of pairs, except for `math-prm`.
 SECTIONS: Mapping[str, Mapping[str, int]] = MappingProxyType(

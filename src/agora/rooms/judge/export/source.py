@@ -45,10 +45,10 @@ class ExportSource:
     ) -> ExportSource:
         """Read verdict files and leave private tasks out."""
         private = {task.id for task in tasks or () if task.split == "private" and not include_private}
-        paths, given = judged_paths(files), [a for a in answers if a.task_id not in private]
-        read = [read_judged(path, judge=judge, baseline=baseline) for path in paths]
+        given = [a for a in answers if a.task_id not in private]
+        read = [read_judged(path, judge=judge, baseline=baseline, texts=True) for path in judged_paths(files)]
         verdicts = tuple((file.version, v) for file in read for v in file.verdicts if v.task_id not in private)
-        texts = {id_: of_task for id_, of_task in answer_texts(given, paths).items() if id_ not in private}
+        texts = {id_: of_task for id_, of_task in answer_texts(given, read).items() if id_ not in private}
         shown = TaskSet(tuple(task for task in tasks if task.id not in private)) if tasks else None
         return cls(shown, tuple(given), verdicts, texts, len(private))
 

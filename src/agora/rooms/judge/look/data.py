@@ -173,13 +173,10 @@ def page_data(
         MissingError: a file is not there.
         DataError: a file is no file of verdicts, or two files hold verdicts on the same answers.
     """
-    paths = judged_paths(files)
-    board = leaderboard(
-        paths, tasks=tasks, judge=judge, baseline=baseline, margin=margin, allow_partial=allow_partial, seed=seed
-    )
+    read = [read_judged(path, judge=judge, baseline=baseline, texts=texts) for path in judged_paths(files)]
+    board = leaderboard(read, tasks=tasks, margin=margin, allow_partial=allow_partial, seed=seed)
     by_table: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
-    for path in paths:
-        file = read_judged(path, judge=judge, baseline=baseline)
+    for file in read:
         for verdict in file.verdicts:
             by_table[verdict.judge, file.version].append(verdict)
     ids = tuple(dict.fromkeys([*(t.id for t in tasks or ()), *(v.task_id for vs in by_table.values() for v in vs)]))
@@ -190,7 +187,7 @@ def page_data(
     pack = None
     if texts:
         verdicts = [(i, v) for i, t in enumerate(board.tables) for v in by_table[t.judge, t.version]]
-        pack = pack_texts(ids, known, models, verdicts, paths, answers, include_private=include_private)
+        pack = pack_texts(ids, known, models, verdicts, read, answers, include_private=include_private)
     notes = (*board.notes, *_own_notes(board, known, pack))
     return PageData(title or _default_title(known, tables), command, ids, known, models, tables, notes, margin, pack)
 

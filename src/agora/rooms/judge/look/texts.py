@@ -9,15 +9,14 @@ from __future__ import annotations
 import base64
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agora.core.errors import DataError
 from agora.core.json_text import dumps
 from agora.core.records import Answer, Task, Verdict
-from agora.core.tables import read_rows
+from agora.rooms.judge.judged_files import JudgedFile
 from agora.rooms.judge.types import text_of
 
 _BLOCK_BYTES = 300_000  # unpacks in a few milliseconds; smaller blocks compress worse
@@ -54,7 +53,7 @@ def pack_texts(
     tasks: Mapping[str, Task],
     models: Sequence[str],
     verdicts: Iterable[tuple[int, Verdict]],
-    judged: Iterable[Path],
+    judged: Iterable[JudgedFile],
     answers: Iterable[Answer],
     *,
     include_private: bool = False,
@@ -65,7 +64,7 @@ def pack_texts(
         task_ids: all tasks, in the page's order.
         models: names, in the page's order.
         verdicts: with the position of their table.
-        judged: judged files, which may hold answers; ``answers`` come before theirs.
+        judged: judged files read with their texts; ``answers`` come before theirs.
         include_private: whether texts of private tasks are packed.
 
     Raises:
@@ -102,7 +101,7 @@ def pack_texts(
     return TextPack(tuple(blocks), tuple(first), num_bytes, num_answers, private, other)
 
 
-def answer_texts(answers: Iterable[Answer], judged: Iterable[Path]) -> dict[str, dict[str, str]]:
+def answer_texts(answers: Iterable[Answer], judged: Iterable[JudgedFile]) -> dict[str, dict[str, str]]:
     """What models said, by task and model: from answers and, where those are silent, from judged files.
 
     Of several judged files the longest text counts, since some judges saw a cut one.
@@ -118,24 +117,11 @@ def answer_texts(answers: Iterable[Answer], judged: Iterable[Path]) -> dict[str,
                 f"two different answers of {answer.model} to task {answer.task_id}", hint="give one file of answers"
             )
     seen: dict[str, dict[str, str]] = defaultdict(dict)
-    for path in judged:
-        for task_id, model, text in _texts_in(path):
+    for file in judged:
+        for task_id, model, text in file.texts:
             if len(text) >= len(seen[task_id].get(model, "")):
                 seen[task_id][model] = text
     return {id_: {**seen.get(id_, {}), **given.get(id_, {})} for id_ in {**seen, **given}}
-
-
-def _texts_in(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Task, model and text of the answers that a judged file holds; our own verdict files hold none."""
-    for _, row in read_rows(path):
-        if row.get("schema") == Verdict.SCHEMA:
-            return
-        outputs = row.get("model_outputs") or {
-            row.get("model", row.get("model_test")): row.get("output", row.get("model_output"))
-        }
-        for model, text in outputs.items():
-            if isinstance(text, str):
-                yield row["session_id"], model, text
 
 
 def _task(task: Task | None, hidden: bool) -> dict[str, Any]:

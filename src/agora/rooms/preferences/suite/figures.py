@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from agora.core.records import stable_id
-from agora.core.stats import Resampling, count_blocks, percentiles
+from agora.core.resampling import Resampling, count_blocks, percentiles
 from agora.rooms.preferences.suite.protocol import Test, mean_of
 from agora.rooms.preferences.types import EvalResult
 
