@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
@@ -65,6 +66,7 @@ class Site:
             lstrip_blocks=True,
         )
         templates.filters["markdown"] = render_markdown
+        templates.filters["utc"] = _utc
         object.__setattr__(self, "cookies", Cookies(self.store.keys, secure=self.settings.secure_cookies))
         object.__setattr__(self, "words", words)
         object.__setattr__(self, "_templates", templates)
@@ -101,6 +103,11 @@ class Site:
             **values,
         )
         return HTMLResponse(html, status_code=status, headers={"cache-control": "no-store"})
+
+
+def _utc(at_us: int) -> str:
+    """Microseconds since 1970 as ``2024-01-31T12:00:00Z``."""
+    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _shown(link: NavLink, operator: Operator | None) -> bool:

@@ -23,6 +23,8 @@ from agora.rooms.collect import pages as collect_pages
 from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.consent_texts import consent_texts
 from agora.rooms.collect.conversations import interrupt_unfinished
+from agora.rooms.collect.moderate import api as moderate_api
+from agora.rooms.collect.moderate import pages as moderate_pages
 from agora.rooms.collect.removal import expire_unpublished
 from agora.rooms.collect.replies import Replies
 from agora.rooms.collect.settings import ServeSettings
@@ -33,11 +35,16 @@ from agora.site.pages import LOCALE_COOKIE, NavLink, Site
 from agora.site.refusals import RefusalError
 from agora.site.security import BodyLimit, SecureHeaders, inside, same_origin
 from agora.store import Store
+from agora.store.accounts import Role
 from agora.store.consent import ConsentError, register_texts
 from agora.store.limits import LimitError, forget_old
 
-PACKAGES = ("agora.site", "agora.rooms.collect")
-NAV = (NavLink("/chat", "collect.nav.chat"), NavLink("/receipt", "collect.nav.receipt"))
+PACKAGES = ("agora.site", "agora.rooms.collect", "agora.rooms.collect.moderate")
+NAV = (
+    NavLink("/chat", "collect.nav.chat"),
+    NavLink("/receipt", "collect.nav.receipt"),
+    NavLink("/moderate", "moderate.nav", Role.MODERATOR),
+)
 _HOUSEKEEPING_S = 3600.0
 _CONSENT_STATUS = {"consent_version_stale": 409, "consent_step_order": 409}
 
@@ -75,7 +82,8 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     )
     app.state.site = Site(settings.site, store, PACKAGES, NAV)
     app.state.chat = Chat(store, settings.collect, texts, replies)
-    for router in (accounts_router, collect_api.router, collect_facade.router, collect_pages.router):
+    routers = (accounts_router, moderate_api.router, moderate_pages.router)
+    for router in (*routers, collect_api.router, collect_facade.router, collect_pages.router):
         app.include_router(router)
     _add_own_routes(app, store, replies)
     _add_refusals(app)

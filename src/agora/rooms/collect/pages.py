@@ -86,19 +86,29 @@ async def give_publication(
 async def chat_start(request: Request, chat: TheChat, site: TheSite, subject: Consented) -> Response:
     """One's conversations, and a new one."""
     listed = await chat.read(lambda c: conversations.conversations_of(c, subject.id))
-    return site.page(request, "chat.html.j2", session=subject.id, **_chat_values(chat, listed), conversation=None)
+    return site.page(
+        request, "chat.html.j2", session=subject.id, **_chat_values(chat, listed), conversation=None, reported=False
+    )
 
 
 @router.get("/chat/{conversation_id}")
 async def chat_page(
-    conversation_id: str, request: Request, chat: TheChat, site: TheSite, subject: Consented, leaf: str | None = None
+    conversation_id: str,
+    request: Request,
+    chat: TheChat,
+    site: TheSite,
+    subject: Consented,
+    leaf: str | None = None,
+    reported: bool = False,
 ) -> Response:
     """One conversation, along one of its branches."""
     messages = await chat.messages(subject, conversation_id)
     listed = await chat.read(lambda c: conversations.conversations_of(c, subject.id))
     shown = shown_messages(messages, leaf)
     values = _chat_values(chat, listed) | {"shown": shown, "siblings": branches(messages, [m.id for m in shown])}
-    return site.page(request, "chat.html.j2", session=subject.id, conversation=conversation_id, **values)
+    return site.page(
+        request, "chat.html.j2", session=subject.id, conversation=conversation_id, **values, reported=reported
+    )
 
 
 def _chat_values(chat: Any, listed: list[tuple[str, int, str]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from agora.core.config import Config
+from agora.rooms.collect.moderate.settings import ModerateSettings
 from agora.rooms.collect.release.settings import ReleaseSettings
 from agora.site.settings import SiteSettings
 
@@ -50,6 +51,7 @@ class CollectSettings(Config):
     backup_days: int = Field(default=30, ge=1)
     max_tokens: int = Field(default=1024, ge=1)
     limits: ChatLimits = ChatLimits()
+    moderate: ModerateSettings = ModerateSettings()
 
 
 class ServeSettings(Config):
