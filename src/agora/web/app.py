@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -33,7 +33,8 @@ from agora.site.accounts import load_operator
 from agora.site.accounts import router as accounts_router
 from agora.site.pages import LOCALE_COOKIE, NavLink, Site
 from agora.site.refusals import RefusalError
-from agora.site.security import BodyLimit, SecureHeaders, inside, same_origin
+from agora.site.requests import from_here
+from agora.site.security import BodyLimit, SecureHeaders, inside
 from agora.store import Store
 from agora.store.accounts import Role
 from agora.store.consent import ConsentError, register_texts
@@ -126,14 +127,14 @@ def _add_own_routes(app: FastAPI, store: Store, replies: Replies) -> None:
             media_type="text/plain; version=0.0.4",
         )
 
-    @app.post("/locale", include_in_schema=False)
+    @app.post("/locale", include_in_schema=False, dependencies=[Depends(from_here)])
     async def set_locale(request: Request) -> Response:
         """Remember the language a visitor chose."""
         form = await request.form()
         back, locale = str(form.get("back", "/")), str(form.get("locale", ""))
         response = RedirectResponse(inside(back), 303)
         site: Site = app.state.site
-        if locale in site.settings.locales and same_origin(request.headers):
+        if locale in site.settings.locales:
             response.set_cookie(
                 LOCALE_COOKIE, locale, max_age=31_536_000, samesite="lax", secure=site.settings.secure_cookies
             )
@@ -169,6 +170,13 @@ def _add_refusals(app: FastAPI) -> None:
     async def store_failed(request: Request, _: OperationalError) -> Response:
         return _refuse(
             request, 503, "store_unavailable", "the store cannot be reached; please try again", retry_after_s=5
+        )
+
+    @app.exception_handler(DataError)
+    async def not_storable(request: Request, _: DataError) -> Response:
+        # a database may refuse what the language allows, such as PostgreSQL the character NUL
+        return _refuse(
+            request, 422, "invalid_text", "a value cannot be stored: it is too long, or holds the character NUL"
         )
 
     @app.exception_handler(HTTPException)

@@ -36,7 +36,7 @@ from agora.store.pseudonyms import ip_pseudonym
 VISIT = "visit"
 PING_S = 15
 _STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
-_Id = Annotated[str, Field(min_length=1, max_length=64)]
+Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class _Body(BaseModel):
@@ -75,7 +75,7 @@ class MessageBody(_Body):
     """A message to a model."""
 
     content: str
-    client_msg_id: _Id
+    client_msg_id: Id
     parent_id: str | None = None
     edited_of: str | None = None
     params: ParamsBody = ParamsBody()
@@ -90,7 +90,7 @@ class RegenerateBody(_Body):
 class FeedbackBody(_Body):
     """What a person thinks of a reply."""
 
-    message_id: _Id
+    message_id: Id
     rating: Literal[-1, 0, 1]
     comment: str | None = Field(default=None, max_length=2000)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from agora.rooms.collect.api import Consented, TheChat
+from agora.rooms.collect.api import Consented, Id, TheChat
 from agora.rooms.collect.moderate import reviews
 from agora.rooms.collect.moderate.types import Why
 
@@ -19,7 +19,7 @@ class ReportBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    message_id: Annotated[str, Field(min_length=1, max_length=64)]
+    message_id: Id
     why: Why
     comment: str | None = Field(default=None, max_length=reviews.NOTE_CHARS)
 
