@@ -373,7 +373,7 @@ def test_the_pages_work_without_scripts(address: str) -> None:
     page = http.post("/chat", data={"content": "<b>hello</b>", "form_token": hidden["form_token"]})
     assert page.status_code == 200 and "You said: &lt;b&gt;hello&lt;/b&gt;" in page.text
     for action in re.findall(r'action="(/messages/\w+/\w+)"', page.text):
-        done = http.post(action, data={"form_token": hidden["form_token"], "rating": "up"})
+        done = http.post(action, data={"form_token": hidden["form_token"], "rating": "up", "why": "other"})
         assert done.status_code == 200
     assert "2/2" in http.get(str(done.url)).text
     exported = http.post("/receipt", data={"receipt": receipt.group(), "verb": "export"}).json()
