@@ -372,10 +372,12 @@ def test_the_pages_work_without_scripts(address: str) -> None:
     hidden = dict(re.findall(r'name="(\w+)" value="([^"]*)"', chat))
     page = http.post("/chat", data={"content": "<b>hello</b>", "form_token": hidden["form_token"]})
     assert page.status_code == 200 and "You said: &lt;b&gt;hello&lt;/b&gt;" in page.text
+    seen = []
     for action in re.findall(r'action="(/messages/\w+/\w+)"', page.text):
         done = http.post(action, data={"form_token": hidden["form_token"], "rating": "up", "why": "other"})
         assert done.status_code == 200
-    assert "2/2" in http.get(str(done.url)).text
+        seen.append(http.get(str(done.url)).text)
+    assert "2/2" in "".join(seen)
     exported = http.post("/receipt", data={"receipt": receipt.group(), "verb": "export"}).json()
     assert exported["conversations"][0]["messages"][0]["content"] == "<b>hello</b>"
     assert http.post("/receipt", data={"receipt": receipt.group(), "verb": "delete"}).status_code == 422
