@@ -153,6 +153,7 @@ class _Clusters:
         self.keeper = list(range(len(texts)))
         self.similarity = [1.0] * len(texts)
         groups = _shared_keys(keys)
+        del keys  # of a million texts they are a quarter of a gigabyte
         self._keep_or_drop(groups)
         self._join_dropped(groups)
 
@@ -208,7 +209,8 @@ def _shared_keys(keys: np.ndarray) -> np.ndarray:
     """Small numbers from 1 for the keys that several texts share, 0 for the others."""
     import numpy as np
 
-    groups = np.zeros(keys.shape, dtype=np.int64)
+    # each group has at least two keys, so their numbers fit into 32 bits up to four thousand million keys
+    groups = np.zeros(keys.shape, dtype=np.int32 if keys.size < 1 << 32 else np.int64)
     given = 0
     for band in range(keys.shape[1]):  # no key is in two bands, and sorting one at a time needs little memory
         _, inverse, counts = np.unique(keys[:, band], return_inverse=True, return_counts=True)
@@ -226,10 +228,13 @@ def _members(groups: np.ndarray, roots: np.ndarray | None = None) -> Iterator[li
     places = np.flatnonzero(flat)
     if not len(places):
         return
-    places = places[np.argsort(flat[places], kind="stable")]
-    texts = places // groups.shape[1]
+    order = np.argsort(flat[places], kind="stable")
+    places = places[order]
+    del order
     starts = np.flatnonzero(np.diff(flat[places], prepend=0))
     ends = np.append(starts[1:], len(places))
+    texts = (places // groups.shape[1]).astype(np.int32 if len(groups) < 1 << 31 else np.int64)
+    del places
     if roots is not None:
         mixed = np.minimum.reduceat(roots[texts], starts) != np.maximum.reduceat(roots[texts], starts)
         starts, ends = starts[mixed], ends[mixed]
