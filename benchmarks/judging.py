@@ -103,7 +103,7 @@ def benchmark(num_calls: int) -> tuple[Any, list[Any]]:
 
 def judge(folder: Path, tasks: Any, answers: Sequence[Any], url: str, in_flight: int) -> None:
     """Ours."""
-    from agora.rooms.judge.judging import JudgingSettings, Means, judge_into, make_docket
+    from agora.rooms.judge.asking.judging import JudgingSettings, Means, judge_into, make_docket
 
     settings = JudgingSettings(judges=(f"speed={url}#m",))
     docket = make_docket(tasks, answers, settings)
@@ -113,7 +113,7 @@ def judge(folder: Path, tasks: Any, answers: Sequence[Any], url: str, in_flight:
 
 def bodies(tasks: Any, answers: Sequence[Any]) -> list[bytes]:
     """What ours sends, as bytes."""
-    from agora.rooms.judge.prompting import fill
+    from agora.rooms.judge.asking.prompting import fill
     from agora.rooms.judge.types import ScoreItem
 
     found = []
@@ -261,9 +261,9 @@ class InstantEngine:
 def without_http(num_calls: int = 12_000) -> dict[str, float]:
     """What judging costs beside the calls."""
     from agora.engines.cache import CachedEngine
-    from agora.rooms.judge.llm import LlmJudge
-    from agora.rooms.judge.score import score_items, settle
-    from agora.rooms.judge.verdicts import VerdictFile
+    from agora.rooms.judge.asking.llm import LlmJudge
+    from agora.rooms.judge.asking.score import score_items, settle
+    from agora.rooms.judge.asking.verdicts import VerdictFile
 
     items, engine = score_items(*benchmark(num_calls)), InstantEngine()
     with tempfile.TemporaryDirectory() as scratch:

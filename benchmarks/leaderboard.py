@@ -32,9 +32,9 @@ import orjson
 from agora.core.length_control import length_controlled
 from agora.core.ranking import bradley_terry
 from agora.rooms.judge import k_sweep, leaderboard, read_judged
-from agora.rooms.judge.elo import wb_elo
-from agora.rooms.judge.judged_files import judged_paths
-from agora.rooms.judge.votes import ScoreMatrix, Votes, score_votes
+from agora.rooms.judge.formats.judged_files import judged_paths
+from agora.rooms.judge.ranking.elo import wb_elo
+from agora.rooms.judge.ranking.votes import ScoreMatrix, Votes, score_votes
 
 MODELS, TASKS = 12, 1024
 BASELINES = ("gpt-4-turbo-2024-04-09", "claude-3-haiku-20240307", "Llama-2-70b-chat-hf")

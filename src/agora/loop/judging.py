@@ -13,8 +13,8 @@ from agora.core.tables import write_jsonl
 from agora.loop.settings import CHECKER, LoopConfig
 from agora.loop.stored import read_stored
 from agora.rooms.judge import judge_pairs, judge_scores, open_judge
-from agora.rooms.judge.metrics import Difference, ScoreReport, paired_difference, score_report
-from agora.rooms.judge.reward import RewardReport, reward_report
+from agora.rooms.judge.scoring.metrics import Difference, ScoreReport, paired_difference, score_report
+from agora.rooms.judge.scoring.reward import RewardReport, reward_report
 from agora.rooms.judge.types import TaskSet
 
 COMPARED = (

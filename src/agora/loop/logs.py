@@ -13,7 +13,7 @@ from agora.curate.funnel import Funnel
 from agora.curate.importers import import_conversations
 from agora.loop.settings import LoopConfig
 from agora.loop.stored import read_stored
-from agora.rooms.judge.mine import Mined, mine_tasks
+from agora.rooms.judge.mining.mine import Mined, mine_tasks
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agora.core.records import Verdict
-from agora.rooms.judge.score import judge_pairs, judge_scores
+from agora.rooms.judge.asking.score import judge_pairs, judge_scores
+from agora.rooms.judge.asking.verdicts import make_verdict
 from agora.rooms.judge.types import Item, Kind, PairItem, PromptRef, ScoreItem
-from agora.rooms.judge.verdicts import make_verdict
 from tests.rooms.judge.support import make_answer, make_task
 
 

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable
 
-from agora.rooms.judge.prompting import template
+from agora.rooms.judge.asking.prompting import template
 
 _WORDS = ["The", "sum", "is", "five", "because", "two", "and", "three", "make", "five", "as", "anyone", "counts", "."]
 

@@ -15,10 +15,10 @@ from agora.core.length_control import LengthControlled
 from agora.core.logistic import sigmoid
 from agora.core.records import Verdict
 from agora.rooms.judge import Leaderboard, leaderboard, read_judged
-from agora.rooms.judge.alpaca_files import token_preference
-from agora.rooms.judge.bias import difficulty_by_order, order_bias
-from agora.rooms.judge.board import LengthControl
-from agora.rooms.judge.length_control import length_control, read_difficulty, read_gamed
+from agora.rooms.judge.formats.alpaca_files import token_preference
+from agora.rooms.judge.ranking.board import LengthControl
+from agora.rooms.judge.scoring.bias import difficulty_by_order, order_bias
+from agora.rooms.judge.scoring.length_control import length_control, read_difficulty, read_gamed
 
 JUDGE, BASELINE = "weighted_alpaca_eval_gpt4_turbo", "gpt4_1106_preview"
 CONSTANT = "NullModel"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from agora.core.tables import read_json, read_rows
-from agora.rooms.judge.arena_files import single_rating
-from agora.rooms.judge.meta import Rated, confidence, correlate
-from agora.rooms.judge.meta_files import read_human, read_metrics
+from agora.rooms.judge.formats.arena_files import single_rating
+from agora.rooms.judge.trust.meta import Rated, confidence, correlate
+from agora.rooms.judge.trust.meta_files import read_human, read_metrics
 
 # separability, agreement with confidence, strict agreement, Spearman, pair-rank Brier
 PUBLISHED = {

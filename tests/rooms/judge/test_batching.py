@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agora.rooms.judge import batching
+from agora.rooms.judge.asking import batching
 from tests.engines.servers import chat_answer
 from tests.rooms.judge.asking import Bench
 from tests.rooms.judge.judge_server import JudgeServer, verdict_by_length

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from agora.core.errors import ConfigError
-from agora.rooms.judge.calibrate import Calibration, calibrate, make_cases
+from agora.rooms.judge.asking.dials import DialJudge, Dials
 from agora.rooms.judge.commands import app
-from agora.rooms.judge.coverage import CoverageStudy, coverage_study
-from agora.rooms.judge.dials import DialJudge, Dials
+from agora.rooms.judge.trust.calibrate import Calibration, calibrate, make_cases
+from agora.rooms.judge.trust.coverage import CoverageStudy, coverage_study
 from agora.rooms.judge.types import PairItem, ScoreItem
 from tests.rooms.judge.judge_server import JudgeServer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import zstandard
 
-from agora.rooms.judge.metrics import constant_answers
+from agora.rooms.judge.scoring.metrics import constant_answers
 
 
 def test_of_the_published_models_the_null_model_alone_is_flagged(shared_dir: Path) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from agora.core.ranking import BattleColumns
-from agora.rooms.judge.elo import wb_elo
-from agora.rooms.judge.strengths import strengths
-from agora.rooms.judge.votes import Votes
+from agora.rooms.judge.ranking.elo import wb_elo
+from agora.rooms.judge.ranking.strengths import strengths
+from agora.rooms.judge.ranking.votes import Votes
 
 
 def votes(num_tasks: int = 60, seed: int = 0, gap: float = 0.0) -> Votes:

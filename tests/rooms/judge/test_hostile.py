@@ -10,11 +10,11 @@ import pytest
 
 from agora.core.json_text import clean_text
 from agora.core.records import Verdict
-from agora.rooms.judge.judging import JudgingSettings, judge_into, make_docket
-from agora.rooms.judge.llm import LlmJudge
-from agora.rooms.judge.score import judge_pairs, judge_scores
+from agora.rooms.judge.asking.judging import JudgingSettings, judge_into, make_docket
+from agora.rooms.judge.asking.llm import LlmJudge
+from agora.rooms.judge.asking.score import judge_pairs, judge_scores
+from agora.rooms.judge.asking.verdicts import fate, read_verdicts
 from agora.rooms.judge.types import TaskSet
-from agora.rooms.judge.verdicts import fate, read_verdicts
 from tests.rooms.judge.hostile import hostile_answers
 from tests.rooms.judge.judge_server import JudgeServer, verdict_by_length
 from tests.rooms.judge.support import FunctionEngine, block, kind_of, make_answer, make_task, prompt_of, reply, token_of
@@ -142,7 +142,7 @@ def test_a_real_server_is_shown_every_answer_whole_and_its_verdicts_are_the_ones
 def test_reading_hostile_replies_takes_time_in_proportion_to_their_length() -> None:
     import time
 
-    from agora.rooms.judge._parse import parse_checklist, parse_choice, parse_score
+    from agora.rooms.judge.asking._parse import parse_checklist, parse_choice, parse_score
 
     worst = 0.0
     for _, text in CASES:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agora.core.errors import DataError
-from agora.rooms.judge.human_labels import correct_verdicts, corrected_mean, prediction_powered, read_labels
+from agora.rooms.judge.trust.human_labels import correct_verdicts, corrected_mean, prediction_powered, read_labels
 from tests.rooms.judge.support import make_pair, make_score
 
 TRUTH = 6.0

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from agora.core.errors import DataError, UsageError
-from agora.rooms.judge.judge_agreement import judge_pairs_agreement, panel_alpha, read_families, self_preference
+from agora.rooms.judge.trust.judge_agreement import judge_pairs_agreement, panel_alpha, read_families, self_preference
 from tests.rooms.judge.support import make_pair, make_score
 
 

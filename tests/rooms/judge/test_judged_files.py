@@ -9,7 +9,7 @@ import pytest
 from agora.core.errors import DataError, MissingError
 from agora.core.tables import write_json, write_jsonl
 from agora.rooms.judge import leaderboard, read_judged, read_judged_answers
-from agora.rooms.judge.judged_files import judged_paths
+from agora.rooms.judge.formats.judged_files import judged_paths
 from tests.rooms.judge.support import make_pair, make_score
 
 FLAT = {

@@ -11,7 +11,7 @@ from agora.core.records import Message, Task
 from agora.core.tables import write_jsonl
 from agora.microcosm.world import CheckResult, Exercise, World
 from agora.rooms.judge import JudgeSpec, LlmJudge, ReplayJudge, RuleJudge, judge_scores, open_judge
-from agora.rooms.judge.judges import compare_checks
+from agora.rooms.judge.asking.judges import compare_checks
 from agora.rooms.judge.types import GROUPS, PairItem, ScoreItem
 from tests.rooms.judge.support import FunctionEngine, make_answer, make_pair, make_score, make_task, reply
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.core.records import Answer
-from agora.rooms.judge.calibrate import make_cases
-from agora.rooms.judge.judging import JudgingSettings, judge_into, make_docket
-from agora.rooms.judge.metrics import wb_scale
-from agora.rooms.judge.summary import ModelSummary
+from agora.rooms.judge.asking.judging import JudgingSettings, judge_into, make_docket
+from agora.rooms.judge.asking.summary import ModelSummary
+from agora.rooms.judge.scoring.metrics import wb_scale
+from agora.rooms.judge.trust.calibrate import make_cases
 
 TASKS, ANSWERS, TRUTH = make_cases(12, 3)
 THREE = [a for a in ANSWERS if a.model != "constant"]

@@ -9,7 +9,7 @@ import pytest
 from agora.core.errors import MissingError
 from agora.core.tables import write_jsonl
 from agora.rooms.judge import Leaderboard, TaskSet, leaderboard
-from agora.rooms.judge.legacy import PublishedBoard, dropped_by_name, legacy_figures, legacy_reward
+from agora.rooms.judge.scoring.legacy import PublishedBoard, dropped_by_name, legacy_figures, legacy_reward
 from agora.rooms.judge.types import GROUPS
 from tests.rooms.judge.support import make_pair, make_score, make_task
 

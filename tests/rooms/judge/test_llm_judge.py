@@ -8,7 +8,7 @@ import pytest
 from agora.core.errors import BudgetError, CapabilityError
 from agora.core.records import Verdict
 from agora.engines.types import ChatRequest, Generation
-from agora.rooms.judge.llm import LlmJudge
+from agora.rooms.judge.asking.llm import LlmJudge
 from agora.rooms.judge.types import PairItem, ScoreItem
 from tests.rooms.judge.support import FunctionEngine, block, make_answer, make_task, prompt_of, reply, token_of
 

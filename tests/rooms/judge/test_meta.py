@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from agora.core.errors import DataError, UsageError
 from agora.core.tables import write_json, write_jsonl
 from agora.rooms.judge import leaderboard
-from agora.rooms.judge.meta import Rated, confidence, correlate
-from agora.rooms.judge.meta_files import ratings_of, read_human, read_metrics
+from agora.rooms.judge.trust.meta import Rated, confidence, correlate
+from agora.rooms.judge.trust.meta_files import ratings_of, read_human, read_metrics
 from tests.rooms.judge.support import make_pair, make_score
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from agora.core.errors import DataError
 from agora.rooms.judge import leaderboard, read_judged
-from agora.rooms.judge.alpaca_files import token_preference
-from agora.rooms.judge.arena_files import arena_verdict, single_rating
-from agora.rooms.judge.judged_files import judged_paths
+from agora.rooms.judge.formats.alpaca_files import token_preference
+from agora.rooms.judge.formats.arena_files import arena_verdict, single_rating
+from agora.rooms.judge.formats.judged_files import judged_paths
 
 
 def annotation(i: int, preference: float | None, **fields: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agora.rooms.judge._parse import CHOICES, parse_choice, parse_score, read_choice, read_score
+from agora.rooms.judge.asking._parse import CHOICES, parse_choice, parse_score, read_choice, read_score
 
 ANALYSIS = '"strengths": "Clear.", "weaknesses": "Short.", '
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agora.core.errors import DataError
-from agora.rooms.judge.power import power_report, smallest_gap, subset_stability, tasks_needed
+from agora.rooms.judge.trust.power import power_report, smallest_gap, subset_stability, tasks_needed
 
 
 def test_the_number_of_tasks_is_that_of_the_paired_test() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.core.records import Message
-from agora.rooms.judge.prompting import fill, neutralize, prompt_ref, substitute, template
+from agora.rooms.judge.asking.prompting import fill, neutralize, prompt_ref, substitute, template
 from agora.rooms.judge.types import Item, PairItem, ScoreItem
 from tests.rooms.judge.support import block, make_answer, make_task, token_of
 
@@ -74,7 +74,7 @@ def test_the_order_decides_who_is_response_a() -> None:
 
 
 def test_the_example_reply_in_the_prompt_is_itself_no_verdict() -> None:
-    from agora.rooms.judge._parse import parse_choice, parse_score
+    from agora.rooms.judge.asking._parse import parse_choice, parse_score
 
     for item, parse in ((score_item(), parse_score), (pair_item(), parse_choice)):
         prompt = fill(item, NONCE)

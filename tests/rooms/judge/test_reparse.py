@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from agora.core.tables import write_jsonl
+from agora.rooms.judge.asking.reparse import reparse
+from agora.rooms.judge.asking.verdicts import read_verdicts
 from agora.rooms.judge.commands import app
-from agora.rooms.judge.reparse import reparse
-from agora.rooms.judge.verdicts import read_verdicts
 from tests.rooms.judge.asking import Bench
 from tests.rooms.judge.judge_server import JudgeServer
 from tests.rooms.judge.support import make_score

@@ -15,7 +15,7 @@ from agora.core.errors import AgoraError, ConfigError, DataError, UsageError
 from agora.core.records import Message, Verdict
 from agora.core.tables import write_jsonl
 from agora.rooms.judge import LlmJudge, TaskSet, judge_pairs, judge_scores, read_answers, read_verdicts
-from agora.rooms.judge.verdicts import VerdictFile
+from agora.rooms.judge.asking.verdicts import VerdictFile
 from tests.rooms.judge.counting import CountingJudge, judge_all
 from tests.rooms.judge.support import FunctionEngine, make_answer, make_task, reply
 

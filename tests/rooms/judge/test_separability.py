@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agora.core.errors import DataError
 from agora.core.stats import paired_bootstrap
 from agora.rooms.judge import paired_difference
-from agora.rooms.judge.separability import separability
+from agora.rooms.judge.ranking.separability import separability
 
 scores = st.lists(
     st.tuples(*[st.one_of(st.none(), st.integers(1, 10).map(float)) for _ in range(3)]), min_size=1, max_size=30

@@ -9,9 +9,9 @@ from agora.core.errors import DataError
 from agora.core.records import Answer
 from agora.core.tables import write_jsonl
 from agora.rooms.judge import leaderboard
-from agora.rooms.judge.style_control import read_styles, style_strengths
-from agora.rooms.judge.style_counts import StyleCounts, style_counts
-from agora.rooms.judge.votes import pair_votes
+from agora.rooms.judge.ranking.style_control import read_styles, style_strengths
+from agora.rooms.judge.ranking.style_counts import StyleCounts, style_counts
+from agora.rooms.judge.ranking.votes import pair_votes
 from tests.rooms.judge.support import make_pair
 
 
@@ -47,7 +47,7 @@ def study(taste: float, n: int = 800) -> tuple[list[object], dict[tuple[str, str
 def test_control_takes_back_what_lists_bought() -> None:
     rows, styles = study(0.9)
     votes = pair_votes(rows)  # type: ignore[arg-type]
-    from agora.rooms.judge.strengths import strengths
+    from agora.rooms.judge.ranking.strengths import strengths
 
     plain, controlled = strengths(votes, n_boot=100), style_strengths(votes, styles, n_boot=100)
     assert plain.ratings["dressed"].estimate > 1025

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from agora.core.errors import DataError
-from agora.rooms.judge.strengths import length_strengths, strengths
-from agora.rooms.judge.votes import ScoreMatrix, pair_votes, score_votes
+from agora.rooms.judge.ranking.strengths import length_strengths, strengths
+from agora.rooms.judge.ranking.votes import ScoreMatrix, pair_votes, score_votes
 from tests.rooms.judge.support import make_pair, make_score
 
 

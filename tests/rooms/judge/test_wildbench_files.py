@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from agora.core.errors import DataError
 from agora.core.records import Answer, Message, Provenance, Task
 from agora.core.tables import write_jsonl
-from agora.rooms.judge.answer_files import read_answers
+from agora.rooms.judge.asking.answer_files import read_answers
+from agora.rooms.judge.formats.wildbench_files import output_rows, read_wildbench_tasks, task_rows
 from agora.rooms.judge.types import TaskSet
-from agora.rooms.judge.wildbench_files import output_rows, read_wildbench_tasks, task_rows
 from tests.rooms.judge.support import make_answer, make_task
 
 

@@ -13,13 +13,13 @@ import pytest
 from agora.core.records import Verdict
 from agora.core.stats import bootstrap, spearman
 from agora.rooms.judge import read_judged, read_judged_answers
-from agora.rooms.judge.legacy import PublishedBoard, dropped_by_name
-from agora.rooms.judge.meta import Rated, correlate
-from agora.rooms.judge.meta_files import read_metrics
-from agora.rooms.judge.power import subset_stability
-from agora.rooms.judge.separability import separability
-from agora.rooms.judge.strengths import length_strengths, strengths
-from agora.rooms.judge.votes import ScoreMatrix, Votes, score_votes
+from agora.rooms.judge.ranking.separability import separability
+from agora.rooms.judge.ranking.strengths import length_strengths, strengths
+from agora.rooms.judge.ranking.votes import ScoreMatrix, Votes, score_votes
+from agora.rooms.judge.scoring.legacy import PublishedBoard, dropped_by_name
+from agora.rooms.judge.trust.meta import Rated, correlate
+from agora.rooms.judge.trust.meta_files import read_metrics
+from agora.rooms.judge.trust.power import subset_stability
 
 TURBO = "gpt-4-turbo-2024-04-09.v2.0522"
 ANCHOR = "gpt-3.5-turbo-0125"

@@ -9,48 +9,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agora.rooms.judge.answer_files import read_answer_files, read_answers
-    from agora.rooms.judge.bias import LengthEffect, OrderBias, length_effect, order_bias
-    from agora.rooms.judge.board import BoardRow, JudgeTable, Leaderboard, LengthControl, leaderboard
-    from agora.rooms.judge.human_labels import Corrected, corrected_mean
-    from agora.rooms.judge.judge_agreement import judge_pairs_agreement, self_preference
-    from agora.rooms.judge.judged_files import read_judged, read_judged_answers
-    from agora.rooms.judge.judges import ReplayJudge, RuleJudge, open_judge
-    from agora.rooms.judge.llm import LlmJudge
+    from agora.rooms.judge.asking.answer_files import read_answer_files, read_answers
+    from agora.rooms.judge.asking.judges import ReplayJudge, RuleJudge, open_judge
+    from agora.rooms.judge.asking.llm import LlmJudge
+    from agora.rooms.judge.asking.score import judge_checklists, judge_pairs, judge_scores
+    from agora.rooms.judge.asking.verdicts import read_verdicts
+    from agora.rooms.judge.formats.judged_files import read_judged, read_judged_answers
     from agora.rooms.judge.look.data import PageData, page_data
     from agora.rooms.judge.look.page import render_page
-    from agora.rooms.judge.meta import MetaReport, confidence, correlate
-    from agora.rooms.judge.metrics import Difference, ScoreReport, macro, paired_difference, score_report, wb_scale
-    from agora.rooms.judge.power import PowerReport, power_report, subset_stability, tasks_needed
-    from agora.rooms.judge.reward import BASELINES, Counts, RewardReport, k_sweep, relabel, reward_report
-    from agora.rooms.judge.score import judge_checklists, judge_pairs, judge_scores
-    from agora.rooms.judge.separability import Separability
-    from agora.rooms.judge.strengths import Strengths, length_strengths
+    from agora.rooms.judge.ranking.board import BoardRow, JudgeTable, Leaderboard, LengthControl, leaderboard
+    from agora.rooms.judge.ranking.separability import Separability
+    from agora.rooms.judge.ranking.strengths import Strengths, length_strengths
+    from agora.rooms.judge.ranking.votes import ScoreMatrix, Votes, pair_votes, score_votes
+    from agora.rooms.judge.scoring.bias import LengthEffect, OrderBias, length_effect, order_bias
+    from agora.rooms.judge.scoring.metrics import (
+        Difference,
+        ScoreReport,
+        macro,
+        paired_difference,
+        score_report,
+        wb_scale,
+    )
+    from agora.rooms.judge.scoring.reward import BASELINES, Counts, RewardReport, k_sweep, relabel, reward_report
+    from agora.rooms.judge.trust.human_labels import Corrected, corrected_mean
+    from agora.rooms.judge.trust.judge_agreement import judge_pairs_agreement, self_preference
+    from agora.rooms.judge.trust.meta import MetaReport, confidence, correlate
+    from agora.rooms.judge.trust.power import PowerReport, power_report, subset_stability, tasks_needed
     from agora.rooms.judge.types import Judge, JudgeSpec, OrderPolicy, Outcome, PairItem, ScoreItem, TaskSet
-    from agora.rooms.judge.verdicts import read_verdicts
-    from agora.rooms.judge.votes import ScoreMatrix, Votes, pair_votes, score_votes
 
 _HOME = {
-    "answer_files": ("read_answer_files", "read_answers"),
-    "bias": ("LengthEffect", "OrderBias", "length_effect", "order_bias"),
-    "judged_files": ("read_judged", "read_judged_answers"),
-    "judges": ("ReplayJudge", "RuleJudge", "open_judge"),
-    "board": ("BoardRow", "JudgeTable", "Leaderboard", "LengthControl", "leaderboard"),
-    "human_labels": ("Corrected", "corrected_mean"),
-    "judge_agreement": ("judge_pairs_agreement", "self_preference"),
-    "meta": ("MetaReport", "confidence", "correlate"),
-    "power": ("PowerReport", "power_report", "subset_stability", "tasks_needed"),
-    "separability": ("Separability",),
-    "strengths": ("Strengths", "length_strengths"),
-    "votes": ("ScoreMatrix", "Votes", "pair_votes", "score_votes"),
-    "llm": ("LlmJudge",),
-    "metrics": ("Difference", "ScoreReport", "macro", "paired_difference", "score_report", "wb_scale"),
+    "asking.answer_files": ("read_answer_files", "read_answers"),
+    "scoring.bias": ("LengthEffect", "OrderBias", "length_effect", "order_bias"),
+    "formats.judged_files": ("read_judged", "read_judged_answers"),
+    "asking.judges": ("ReplayJudge", "RuleJudge", "open_judge"),
+    "ranking.board": ("BoardRow", "JudgeTable", "Leaderboard", "LengthControl", "leaderboard"),
+    "trust.human_labels": ("Corrected", "corrected_mean"),
+    "trust.judge_agreement": ("judge_pairs_agreement", "self_preference"),
+    "trust.meta": ("MetaReport", "confidence", "correlate"),
+    "trust.power": ("PowerReport", "power_report", "subset_stability", "tasks_needed"),
+    "ranking.separability": ("Separability",),
+    "ranking.strengths": ("Strengths", "length_strengths"),
+    "ranking.votes": ("ScoreMatrix", "Votes", "pair_votes", "score_votes"),
+    "asking.llm": ("LlmJudge",),
+    "scoring.metrics": ("Difference", "ScoreReport", "macro", "paired_difference", "score_report", "wb_scale"),
     "look.data": ("PageData", "page_data"),
     "look.page": ("render_page",),
-    "reward": ("BASELINES", "Counts", "RewardReport", "k_sweep", "relabel", "reward_report"),
-    "score": ("judge_checklists", "judge_pairs", "judge_scores"),
+    "scoring.reward": ("BASELINES", "Counts", "RewardReport", "k_sweep", "relabel", "reward_report"),
+    "asking.score": ("judge_checklists", "judge_pairs", "judge_scores"),
     "types": ("Judge", "JudgeSpec", "OrderPolicy", "Outcome", "PairItem", "ScoreItem", "TaskSet"),
-    "verdicts": ("read_verdicts",),
+    "asking.verdicts": ("read_verdicts",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

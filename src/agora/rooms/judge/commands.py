@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from agora.rooms.judge.ask_commands import answer, pairwise, reparse, score
-from agora.rooms.judge.calibrate_commands import calibrate
-from agora.rooms.judge.look_commands import export, report
-from agora.rooms.judge.mine_commands import checklist, freeze, leak, mine, review
-from agora.rooms.judge.rank_commands import leaderboard
-from agora.rooms.judge.trust_commands import agree, correct, correlate, power, published
+from agora.rooms.judge.asking.commands import answer, pairwise, reparse, score
+from agora.rooms.judge.look.commands import export, report
+from agora.rooms.judge.mining.commands import checklist, freeze, leak, mine, review
+from agora.rooms.judge.ranking.commands import leaderboard
+from agora.rooms.judge.trust.calibrate_commands import calibrate
+from agora.rooms.judge.trust.commands import agree, correct, correlate, power, published
 
 app = typer.Typer(help="Judge models' answers: WB-Score, WB-Reward, leaderboards.", no_args_is_help=True)
 

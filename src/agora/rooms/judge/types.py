@@ -132,10 +132,10 @@ class TaskSet:
             DataError: malformed rows, an id twice, or a frozen set that was changed.
         """
         from agora.core.tables import read_records, read_rows
-        from agora.rooms.judge.wildbench_files import CONVERSATION, read_wildbench_tasks
+        from agora.rooms.judge.formats.wildbench_files import CONVERSATION, read_wildbench_tasks
 
         if Path(path).is_dir():
-            from agora.rooms.judge.freeze import read_folder
+            from agora.rooms.judge.mining.freeze import read_folder
 
             return read_folder(path)
         if any(CONVERSATION in row for _, row in read_rows(path, limit=1)):
@@ -362,7 +362,7 @@ class JudgeSpec:
 
     def load(self, engine: Engine | None = None, **engine_options: Any) -> Judge:
         """Build the judge; ``engine`` is used instead of opening one where it is given."""
-        from agora.rooms.judge.judges import open_judge
+        from agora.rooms.judge.asking.judges import open_judge
 
         return open_judge(
             self.judge,

@@ -19,11 +19,11 @@ from agora.core.errors import AgoraError, UsageError
 from agora.core.records import Verdict
 from agora.core.tables import read_rows, write_jsonl
 from agora.rooms.judge import leaderboard
-from agora.rooms.judge.answer_files import read_answer_files
+from agora.rooms.judge.asking.answer_files import read_answer_files
 from agora.rooms.judge.commands import app
 from agora.rooms.judge.export import export
 from agora.rooms.judge.export.csv_files import safe_cell
-from agora.rooms.judge.judged_files import judged_paths, read_judged
+from agora.rooms.judge.formats.judged_files import judged_paths, read_judged
 from agora.rooms.judge.types import TaskSet
 from tests.rooms.judge.look.sample import Sample, make_sample
 from tests.rooms.judge.support import make_score, make_task

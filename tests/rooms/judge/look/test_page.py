@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 from agora.core.records import Verdict
 from agora.core.stats import standard_error
 from agora.core.tables import write_jsonl
-from agora.rooms.judge.answer_files import read_answer_files
+from agora.rooms.judge.asking.answer_files import read_answer_files
 from agora.rooms.judge.commands import app
 from agora.rooms.judge.look.data import Comparisons, mix_standard_error, page_data
 from agora.rooms.judge.look.page import figure, render_page
-from agora.rooms.judge.reward import reward_report
+from agora.rooms.judge.scoring.reward import reward_report
 from agora.rooms.judge.types import TaskSet
 from tests.rooms.judge.look.sample import BASELINES, HOSTILE, SCRIPTS, Sample, make_sample
 from tests.rooms.judge.support import make_pair, make_score

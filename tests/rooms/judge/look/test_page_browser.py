@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from agora.core.records import Verdict
-from agora.rooms.judge.answer_files import read_answer_files
+from agora.rooms.judge.asking.answer_files import read_answer_files
 from agora.rooms.judge.look.data import page_data
 from agora.rooms.judge.look.page import render_page
-from agora.rooms.judge.metrics import paired_difference, score_report
-from agora.rooms.judge.reward import reward_report
+from agora.rooms.judge.scoring.metrics import paired_difference, score_report
+from agora.rooms.judge.scoring.reward import reward_report
 from agora.rooms.judge.types import GROUPS, TaskSet
 from tests.chromium import Tab, browser, needs_browser
 from tests.rooms.judge.look.sample import BASELINES, HOSTILE, MODELS, Sample, make_sample

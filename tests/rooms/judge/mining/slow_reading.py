@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agora.core.runs import RunDir
-from agora.rooms.judge import mine
-from agora.rooms.judge.mining import read
+from agora.rooms.judge.mining import mine, read
 from agora.rooms.judge.mining.settings import MineSettings
 
 if __name__ == "__main__":

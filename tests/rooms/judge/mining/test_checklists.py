@@ -11,8 +11,15 @@ from agora.core.errors import ConfigError, UsageError
 from agora.core.records import Task
 from agora.core.runs import RunDir
 from agora.core.tables import read_records
-from agora.rooms.judge.checklists import WRITE, Proposal, Written, read_questions, with_checklist, write_checklists
 from agora.rooms.judge.mining.asking import UnreadableError, prompt_of
+from agora.rooms.judge.mining.checklists import (
+    WRITE,
+    Proposal,
+    Written,
+    read_questions,
+    with_checklist,
+    write_checklists,
+)
 from tests.rooms.judge.mining.logs import WORDS
 from tests.rooms.judge.mining.raters import code_of, query_of, rater
 from tests.rooms.judge.support import FunctionEngine, make_task

@@ -19,10 +19,10 @@ from agora.core.records import Task
 from agora.core.runs import RunDir
 from agora.core.tables import read_records, read_rows, write_jsonl
 from agora.curate.embeddings import find_embedder
-from agora.rooms.judge.mine import Mined, mine_tasks
 from agora.rooms.judge.mining.choose import choose, original_mix, split_off_private
 from agora.rooms.judge.mining.distinct import drop_close
 from agora.rooms.judge.mining.facts import language_name, token_counter
+from agora.rooms.judge.mining.mine import Mined, mine_tasks
 from agora.rooms.judge.mining.read import Candidate
 from agora.rooms.judge.mining.settings import TAGS, MineSettings
 from tests.rooms.judge.mining.logs import WORDS, chat, request, rows
@@ -249,7 +249,7 @@ def test_several_workers_give_the_same_tasks(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_log_that_changed_meanwhile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from agora.rooms.judge import mine as module
+    from agora.rooms.judge.mining import mine as module
 
     path = tmp_path / "log.jsonl"
     write_jsonl(path, rows(3))

@@ -16,8 +16,8 @@ from agora.core.errors import ConfigError, DataError, MissingError, UsageError
 from agora.core.records import Message, Provenance, Task
 from agora.core.tables import read_records, write_jsonl
 from agora.curate.contamination.reserved import ReservedTask, text_hash
-from agora.rooms.judge.freeze import freeze, read_frozen
-from agora.rooms.judge.review import (
+from agora.rooms.judge.mining.freeze import freeze, read_frozen
+from agora.rooms.judge.mining.review import (
     COLUMNS,
     agreement,
     apply_edits,

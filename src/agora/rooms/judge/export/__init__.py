@@ -63,8 +63,8 @@ def export(
         include_private=include_private,
     )
     if to == "csv":
-        from agora.rooms.judge.board import leaderboard
         from agora.rooms.judge.export.csv_files import export_csv
+        from agora.rooms.judge.ranking.board import leaderboard
 
         board = leaderboard(files, tasks=tasks, judge=judge, baseline=baseline)
         written, notes = export_csv(source, board, out)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agora.core.files import write_bytes
-from agora.rooms.judge.board import Leaderboard
 from agora.rooms.judge.export.source import ExportSource
+from agora.rooms.judge.ranking.board import Leaderboard
 
 # What a spreadsheet takes for the beginning of a formula, full-width forms included.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "|", "%")

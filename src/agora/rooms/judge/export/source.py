@@ -10,7 +10,7 @@ from pathlib import Path
 from agora.core.errors import UsageError
 from agora.core.records import Answer, Verdict
 from agora.core.tables import write_jsonl
-from agora.rooms.judge.judged_files import judged_paths, read_judged
+from agora.rooms.judge.formats.judged_files import judged_paths, read_judged
 from agora.rooms.judge.look.texts import answer_texts
 from agora.rooms.judge.types import TaskSet
 

@@ -13,8 +13,8 @@ from agora.core.errors import UsageError
 from agora.core.records import Answer, Verdict
 from agora.core.tables import write_json, write_jsonl
 from agora.rooms.judge.export.source import ExportSource, file_name
+from agora.rooms.judge.formats.wildbench_files import output_rows, task_rows
 from agora.rooms.judge.types import TaskSet
-from agora.rooms.judge.wildbench_files import output_rows, task_rows
 
 
 def export_wildbench(source: ExportSource, out: Path) -> tuple[list[Path], list[str]]:

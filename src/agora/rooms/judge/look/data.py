@@ -16,10 +16,10 @@ from typing import Any
 
 from agora.core.errors import DataError
 from agora.core.records import Answer, Task, Verdict
-from agora.rooms.judge.board import BoardRow, JudgeTable, Leaderboard, leaderboard
-from agora.rooms.judge.judged_files import judged_paths, read_judged
+from agora.rooms.judge.formats.judged_files import judged_paths, read_judged
 from agora.rooms.judge.look.texts import TextPack, pack_texts
-from agora.rooms.judge.metrics import is_empty
+from agora.rooms.judge.ranking.board import BoardRow, JudgeTable, Leaderboard, leaderboard
+from agora.rooms.judge.scoring.metrics import is_empty
 from agora.rooms.judge.types import GROUP_WEIGHTS, GROUPS, TaskSet
 
 #: The twelve categories, in the order of their groups.

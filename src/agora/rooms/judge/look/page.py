@@ -21,7 +21,7 @@ from agora.rooms.judge.look.data import (
     mix_standard_error,
     normal_interval,
 )
-from agora.rooms.judge.metrics import Difference, paired_difference, wb_scale
+from agora.rooms.judge.scoring.metrics import Difference, paired_difference, wb_scale
 from agora.rooms.judge.types import GROUPS
 
 if TYPE_CHECKING:

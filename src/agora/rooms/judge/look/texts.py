@@ -16,7 +16,7 @@ from typing import Any
 from agora.core.errors import DataError
 from agora.core.json_text import dumps
 from agora.core.records import Answer, Task, Verdict
-from agora.rooms.judge.judged_files import JudgedFile
+from agora.rooms.judge.formats.judged_files import JudgedFile
 from agora.rooms.judge.types import text_of
 
 _BLOCK_BYTES = 300_000  # unpacks in a few milliseconds; smaller blocks compress worse

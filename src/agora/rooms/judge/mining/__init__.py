@@ -1,1 +1,1 @@
-"""From conversations to benchmark tasks, step by step; :mod:`agora.rooms.judge.mine` puts the steps in order."""
+"""From conversations to benchmark tasks, step by step; :mod:`agora.rooms.judge.mining.mine` puts the steps in order."""

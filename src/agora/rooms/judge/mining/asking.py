@@ -21,7 +21,7 @@ from agora.core.files import write_bytes
 from agora.core.records import Task, VerdictStatus, stable_id
 from agora.core.replies import Pairs, holder, objects
 from agora.core.replies import plain as plain_value
-from agora.rooms.judge.prompting import conversation
+from agora.rooms.judge.asking.prompting import conversation
 from agora.rooms.judge.types import PromptRef
 
 if TYPE_CHECKING:

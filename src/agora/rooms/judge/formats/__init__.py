@@ -1,0 +1,1 @@
+"""Files of verdicts, ours and other people's."""

@@ -1,0 +1,1 @@
+"""From verdicts on several models to a leaderboard."""

@@ -1,0 +1,1 @@
+"""How far a ranking can be trusted: people, other judges, power, judges of known error."""
