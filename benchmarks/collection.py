@@ -1,47 +1,43 @@
 """The chat service: durable messages a second, and what it adds to a model's first word.
 
-    python benchmarks/collection.py [--messages 2000] [--streams 50] [--rounds 3]
+    python benchmarks/collection.py [--messages 2000] [--streams 50] [--rounds 5] [--steady-s 20]
 
 Durable messages: the peer is the plain way, one transaction for each message with the same durability (SQLite,
 ``synchronous=FULL``); ours is the store's writer, where messages that wait together share a commit. Both write the same
 rows: a message and its event in the hash chain.
 
-First word: the peer is the bare model server, asked by the same client; ours is the service in front of it, which puts
-the message on disk before it asks. Both answer ``--streams`` people at once. Nothing leaves 127.0.0.1.
+First word: the peer is the bare model server, asked by the same people over kept connections; ours is ``agora serve``
+in front of it, which checks consent and limits and puts the message on disk before it asks. Model server, service and
+people are three processes. Two ways of arriving: all ``--streams`` people at one instant, and a steady stream of them,
+each asking again a moment after the last answer, so that about ``--streams`` streams are open at any time. Nothing
+leaves 127.0.0.1.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import socket
+import random
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-import uvicorn
-from fastapi import FastAPI
-from starlette.responses import StreamingResponse
+from parts.service import service, visiting
+from parts.streams import Heard, listener, model_server, post, quantile
 
 from agora.rooms.collect import conversations
-from agora.rooms.collect.settings import ServeSettings
 from agora.rooms.collect.types import NewMessage
-from agora.rooms.collect.upstream_http import HttpUpstream
 from agora.store import Store
 from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publication
 from agora.store.database import writing
-from agora.web.app import create_app
 
 TEXT = ConsentText("1", "en", "terms", "publication")
-WORDS = 40
-GAP_S = 0.02
+WORDS, WORDS_A_SECOND = 100, 25.0
+QUANTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
+Ask = Callable[[int], bytes]
 
 
 def durable_messages(folder: Path, count: int) -> dict[str, float]:
@@ -70,98 +66,75 @@ def durable_messages(folder: Path, count: int) -> dict[str, float]:
     return rates
 
 
-def model_server() -> FastAPI:
-    """An OpenAI-compatible server that says a word every few milliseconds."""
-    app = FastAPI()
-
-    @app.post("/v1/chat/completions")
-    async def complete() -> StreamingResponse:
-        async def words() -> AsyncIterator[str]:
-            for i in range(WORDS):
-                yield f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'content': f'word{i} '}}]})}\n\n"
-                await asyncio.sleep(GAP_S)
-            yield 'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
-
-        return StreamingResponse(words(), media_type="text/event-stream")
-
-    return app
+async def at_once(port: int, streams: int, ask: Ask) -> list[Heard]:
+    """What people hear who all ask at one instant."""
+    people = [await listener(port) for _ in range(streams)]
+    heard = await asyncio.gather(*[people[i].ask(ask(i)) for i in range(streams)])
+    for one in people:
+        one.close()
+    return list(heard)
 
 
-@contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """Serve an app from a thread."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
+async def steady(port: int, streams: int, seconds: float, ask: Ask, seed: int = 0) -> list[Heard]:
+    """What people hear who come spread over the time of one answer and ask again shortly after each."""
+    end = time.perf_counter() + seconds
+    heard: list[Heard] = []
+
+    async def one(i: int) -> None:
+        rng = random.Random(f"{seed}/{i}")
+        who = await listener(port)
+        await asyncio.sleep(i * WORDS / WORDS_A_SECOND / streams)
+        while time.perf_counter() < end:
+            heard.append(await who.ask(ask(i)))
+            await asyncio.sleep(rng.uniform(0, 0.2))
+        who.close()
+
+    await asyncio.gather(*(one(i) for i in range(streams)))
+    return heard
 
 
-async def first_words(streams: int, ask: Callable[[httpx.AsyncClient, int], Any]) -> list[float]:
-    """Seconds to the first word of each of several streams that begin together."""
-    limits = httpx.Limits(max_connections=streams, max_keepalive_connections=streams)
-    async with httpx.AsyncClient(timeout=60, limits=limits, trust_env=False) as http:
+def first_word(folder: Path, streams: int, rounds: int, seconds: float) -> None:
+    """Print the first word's delay at the bare server and at the service, in turn."""
+    serial = iter(range(10**9))
+    bare_body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+    bare_request = post("/v1/chat/completions", bare_body)
+    with model_server(WORDS, WORDS_A_SECOND) as model, service(folder, model) as served:
+        people = visiting(served.port, streams)
 
-        async def one(i: int) -> float:
-            began = time.perf_counter()
-            first = 0.0
-            async with ask(http, i) as response:
-                async for raw in response.aiter_bytes():
-                    if not first and b"word0" in raw:
-                        first = time.perf_counter() - began
-            return first
+        def bare(_: int) -> bytes:
+            return bare_request
 
-        return list(await asyncio.gather(*(one(i) for i in range(streams))))
+        def through(i: int) -> bytes:
+            path = f"/api/v1/conversations/{people[i].conversation}/messages"
+            return post(path, {"content": "hello", "client_msg_id": f"b{next(serial)}"}, people[i].token)
 
-
-def quantile(values: list[float], q: float) -> float:
-    """The q-quantile in milliseconds."""
-    return sorted(values)[min(len(values) - 1, int(q * len(values)))] * 1000
-
-
-def added_latency(folder: Path, streams: int, rounds: int) -> None:
-    """Print the first word's delay of the bare server and of the service, in turn."""
-    most = {"messages_per_minute": 10**6, "messages_per_day": 10**6, "address_per_minute": 10**6, "streams": 10**6}
-    settings = ServeSettings.model_validate({"site": {"secure_cookies": False}, "collect": {"limits": most}})
-    store = Store.open(str(folder / "chat.db"), keys=folder / "keys.json")
-    with serving(model_server()) as model:
-        app = create_app(settings, store, HttpUpstream(f"{model}/v1", "m"))
-        with serving(app) as service:
-            people = [_visitor(service) for _ in range(streams)]
-            serial = iter(range(10**9))
-
-            def bare(http: httpx.AsyncClient, i: int) -> Any:
-                return http.stream("POST", f"{model}/v1/chat/completions", json={"messages": []})
-
-            def through(http: httpx.AsyncClient, i: int) -> Any:
-                headers, conversation = people[i]
-                body = {"content": "hello", "client_msg_id": f"b{next(serial)}"}
-                path = f"{service}/api/v1/conversations/{conversation}/messages"
-                return http.stream("POST", path, json=body, headers=headers)
-
-            added = []
-            for _ in range(rounds):
-                one, two = (asyncio.run(first_words(streams, ask)) for ask in (bare, through))
-                added.append([quantile(two, q) - quantile(one, q) for q in (0.5, 0.95)])
-    store.close()
-    p50, p95 = (statistics.median(column) for column in zip(*added, strict=True))
-    print(f"first word, {streams} streams at once: the service adds {p50:.0f} ms (p50), {p95:.0f} ms (p95)")
+        asyncio.run(at_once(served.port, streams, through))  # connections and caches of a first minute
+        pairs, cpu, own = [], served.cpu_s, time.process_time()
+        for _ in range(rounds):
+            pairs.append([asyncio.run(at_once(p, streams, a)) for p, a in ((model, bare), (served.port, through))])
+        own = time.process_time() - own
+        _tell(f"{streams} at one instant", pairs)
+        print(
+            f"  service: {1000 * (served.cpu_s - cpu) / rounds / streams:.1f} ms of CPU a message, 100 words streamed"
+        )
+        print(f"  people:  {1000 * own / rounds / streams / 2:.1f} ms of CPU a message")
+        alone = [[asyncio.run(at_once(p, 1, a)) for p, a in ((model, bare), (served.port, through))] for _ in range(5)]
+        _tell("one person alone", alone)
+        cpu, busy, two = served.cpu_s, time.perf_counter(), []
+        for p, a in ((model, bare), (served.port, through)):
+            two.append(asyncio.run(steady(p, streams, seconds, a)))
+        _tell(f"{streams} open streams, arrivals spread", [two])
+        print(f"  service: {100 * (served.cpu_s - cpu) / (time.perf_counter() - busy) * 2:.0f} % of one core")
 
 
-def _visitor(service: str) -> tuple[dict[str, str], str]:
-    with httpx.Client(base_url=service, timeout=30) as http:
-        now = http.get("/api/v1/consent/current").json()
-        terms = {"version": now["version"], "sha256": now["sha256"], "accepted": True, "age_confirmed": True}
-        token = http.post("/api/v1/consent/terms", json=terms).json()["visit"]
-        headers = {"authorization": f"Bearer {token}"}
-        http.post("/api/v1/consent/publication", json={"version": "1", "decision": "publish"}, headers=headers)
-        return headers, http.post("/api/v1/conversations", headers=headers).json()["id"]
+def _tell(how: str, pairs: list[list[list[Heard]]]) -> None:
+    """Quantiles over all streams of the bare server and of the service; the differences are medians over rounds."""
+    wrong = sum(h.first_s is None or h.words != WORDS for pair in pairs for heard in pair for h in heard)
+    print(f"first word, {how} ({sum(len(pair[1]) for pair in pairs)} messages, {wrong} failed), ms:")
+    for name, q in QUANTILES.items():
+        bare, ours = ([quantile([h.first_s or 9e9 for h in pair[k]], q) * 1000 for pair in pairs] for k in (0, 1))
+        added = statistics.median(b - a for a, b in zip(bare, ours, strict=True))
+        print(f"  {name}: bare {statistics.median(bare):.1f}, service {statistics.median(ours):.1f}, added {added:.1f}")
 
 
 def main() -> None:
@@ -169,19 +142,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--streams", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steady-s", type=float, default=20)
     options = parser.parse_args()
     found: dict[str, list[float]] = {}
-    for _ in range(options.rounds):
+    for _ in range(options.rounds if options.messages else 0):
         with tempfile.TemporaryDirectory() as folder:
             for name, rate in durable_messages(Path(folder), options.messages).items():
                 found.setdefault(name, []).append(rate)
     for name, rates in found.items():
         print(f"durable messages, {name}: {statistics.median(rates):,.0f}/s ({min(rates):,.0f} to {max(rates):,.0f})")
-    ratios = [b / a for a, b in zip(*found.values(), strict=True)]
-    print(f"ratio of pairs of runs: {statistics.median(ratios):.1f}")
+    if found:
+        ratios = [b / a for a, b in zip(*found.values(), strict=True)]
+        print(f"ratio of pairs of runs: {statistics.median(ratios):.1f}")
     with tempfile.TemporaryDirectory() as folder:
-        added_latency(Path(folder), options.streams, options.rounds)
+        first_word(Path(folder), options.streams, options.rounds, options.steady_s)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 from agora.loop.settings import LoopConfig
 
 SMALL = (
+    "visitors=12",
     "instructions=160",
     "sft_rows=100",
     "tasks=40",

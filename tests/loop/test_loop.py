@@ -43,6 +43,7 @@ def test_one_command_ends_with_five_judged_models_and_a_report(unbroken: tuple[P
     assert "Leaderboard of the loop" in (Path(result["report"]).parent / "leaderboard.html").read_text()
     assert page.startswith(("<!doctype html>", "<!DOCTYPE html>"))
     assert all(text in page for text in ("WB-Score", "WB-Reward", "Preference pairs", "agora loop"))
+    assert "Who talked with the model?" in page and "Consent and erasure" in page
     assert read_json(out / "run.json")["status"] == "done"
 
 
@@ -127,7 +128,13 @@ def test_ten_kills_at_random_moments_end_like_an_unbroken_run(
     seconds = max(8.0, 0.4 * sum(stage["seconds"] for stage in read_json(folder / "run.json")["stages"].values()))
     assert kill_at_random(out, 10, seed=1, seconds=seconds) >= 3
     assert metrics_of(result_of(agora(*loop_arguments(out)))) == metrics_of(result)
-    for name in ("samples.jsonl", "pairs.jsonl", "answers_dpo.jsonl", "answers_ppo.jsonl"):
+    for name in (
+        "visitors/conversations.jsonl",
+        "samples.jsonl",
+        "pairs.jsonl",
+        "answers_dpo.jsonl",
+        "answers_ppo.jsonl",
+    ):
         assert (out / name).read_bytes() == (folder / name).read_bytes()
 
 

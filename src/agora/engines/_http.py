@@ -13,7 +13,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -256,7 +256,7 @@ class HttpClient:
         reply = Reply(None, f"HTTP {status}: {message}", status, attempt)
         if status not in _RETRIED and status < 500:
             return reply, float("inf")
-        wait = retry_after_s(response)
+        wait = retry_after_s(response.headers)
         if wait is not None:
             self._resume_at = max(self._resume_at, time.monotonic() + wait)
         return reply, wait
@@ -289,9 +289,9 @@ def _reason(error: httpx.RequestError) -> str:
     return f"the connection broke: {str(error) or type(error).__name__}"
 
 
-def retry_after_s(response: httpx.Response) -> float | None:
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds the server asks to wait, from Retry-After (seconds or an HTTP date); None when it does not say."""
-    value = response.headers.get("retry-after")
+    value = headers.get("retry-after")
     if value is None:
         return None
     try:

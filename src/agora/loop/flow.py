@@ -14,7 +14,7 @@ from typing import Any
 from agora.core.records import Answer, PreferencePair, Task
 from agora.core.runs import RunDir
 from agora.core.tables import write_jsonl
-from agora.loop import answers, data, judging, logs, models, pairs, tasks
+from agora.loop import answers, data, judging, logs, models, pairs, tasks, visitors
 from agora.loop.judging import ModelResult
 from agora.loop.needs import check_needs
 from agora.loop.settings import LoopConfig
@@ -52,7 +52,8 @@ def close_loop(
     Args:
         config: sizes, engines and settings.
         run: an open run folder.
-        conversations: the user's own logs; they are imported, mined for tasks and join the training data.
+        conversations: the user's own logs; they are imported, mined for tasks and join the training data. Without them
+            the microcosm's visitors talk with the model first, and theirs take that place.
         format: of ``conversations``.
 
     Raises:
@@ -61,7 +62,7 @@ def close_loop(
     from agora.loop.report import write_report
 
     check_needs(run, config)
-    logged = logs.import_logs(run, conversations, format, config) if conversations else None
+    logged = _log(run, config, conversations, format)
     world_tasks = _stage(run, "tasks", Task, lambda: tasks.held_out_tasks(config))
     mined = read_stored(run.file("mined_tasks.jsonl"), Task) if logged else []
     benchmark = judging.choose_benchmark(config, world_tasks, mined)
@@ -86,6 +87,19 @@ def close_loop(
     return LoopResult(
         report, sum(run.seconds.values()), judged.models, funnel.summary(), tuple(asdict(d) for d in judged.differences)
     )
+
+
+def _log(run: RunDir, config: LoopConfig, conversations: Path | None, format: str) -> logs.Logs | None:
+    """People's words: the user's file, or what visitors said."""
+    if conversations is not None:
+        return logs.import_logs(run, conversations, format, config)
+    if not visitors.number_of_visitors(config):
+        return None
+    said = visitors.hold_conversations(run, config)
+    # a quarter becomes tasks, which never enter training; the others join it
+    most = min(config.mine.max_tasks or 10**9, -(-visitors.number_of_visitors(config) // 4))
+    config = config.model_copy(update={"mine": config.mine.model_copy(update={"max_tasks": most})})
+    return logs.import_logs(run, said, "agora", config)
 
 
 def _stage(run: RunDir, name: str, record_type: type[Any], make: Callable[[], list[Any]]) -> list[Any]:

@@ -76,6 +76,8 @@ def logged_samples(logs: Logs, limit: int) -> list[Sample]:
 
 def _first_exchange(path: tuple[Message, ...]) -> tuple[Message, Message] | None:
     for first, second in pairwise(path):
-        if first.role == "user" and second.role == "assistant" and first.content.strip() and second.content.strip():
+        disliked = second.meta.get("rating") == -1  # nobody learns from what a person found wrong
+        asked = first.role == "user" and second.role == "assistant"
+        if asked and first.content.strip() and second.content.strip() and not disliked:
             return Message("user", first.content, id="0"), Message("assistant", second.content, id="1", parent="0")
     return None

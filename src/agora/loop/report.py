@@ -14,6 +14,7 @@ from agora.curate.funnel import Funnel
 from agora.loop.judging import Judged, ModelResult
 from agora.loop.report_leaderboard import write_leaderboard
 from agora.loop.report_training import write_training
+from agora.loop.report_visitors import write_visitors
 from agora.loop.settings import CHECKER, LoopConfig
 from agora.loop.stored import read_stored
 
@@ -53,6 +54,7 @@ def write_report(
             "created": str(info["created"]),
         }
     )
+    write_visitors(report, run)
     _scores(report, judged, benchmark)
     write_leaderboard(report, run, config, judged, benchmark)
     _rewards(report, config, judged)
@@ -197,7 +199,8 @@ def _data(report: Report, samples: Sequence[Sample], funnel: Funnel) -> None:
 
 def _mined(report: Report, run: RunDir, config: LoopConfig, mined: Sequence[Task], judged: Judged) -> None:
     stored = read_json(run.file("mining.json"))
-    report.section("Your conversations")
+    visited = run.done("visitors")
+    report.section("The visitors' conversations" if visited else "Your conversations")
     report.facts(
         {
             "conversations imported": stored["conversations"],
@@ -229,7 +232,7 @@ def _mined(report: Report, run: RunDir, config: LoopConfig, mined: Sequence[Task
             )
             for task in mined[:8]
         ],
-        caption="Tasks cut from your conversations, with the models' answers",
+        caption=f"Tasks cut from {'their' if visited else 'your'} conversations, with the models' answers",
     )
 
 

@@ -51,6 +51,9 @@ class LoopConfig(Config):
     student: str = Field("microcosm:base", description="model that is trained: microcosm:base or hf:NAME-OR-PATH")
     judge: str = Field("microcosm:checker", description="microcosm:checker or an engine URI")
     seed: int = 0
+    visitors: int | None = Field(
+        None, ge=0, description="visitors who talk with the model first; 80 for the microcosm, none for other models"
+    )
     instructions: int = Field(4000, ge=1, description="samples drawn before curation")
     draw: tuple[DrawSlice, ...] = (DrawSlice(share=2, top_p=0.8), DrawSlice(top_p=0.95))
     max_instruction_tokens: int = Field(128, ge=1)

@@ -12,14 +12,16 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from agora.core.errors import AgoraError
 from agora.core.json_text import dumps
 from agora.store import events
 from agora.store.ids import new_id, now_us
 from agora.store.keys import Keys
+from agora.store.prepared import Prepared
 from agora.store.pseudonyms import ip_pseudonym
 from agora.store.receipts import new_receipt, read_receipt
 from agora.store.tables import CONSENT_TEXTS, SUBJECTS
@@ -27,6 +29,15 @@ from agora.store.tables import CONSENT_TEXTS, SUBJECTS
 #: The only request headers that are kept.
 KEPT_HEADERS = ("accept-language", "user-agent")
 _HEADER_CHARS = 512
+_FIND = select(
+    SUBJECTS.c.subject_id,
+    SUBJECTS.c.consent_state,
+    SUBJECTS.c.consent_version,
+    SUBJECTS.c.consent_sha256,
+    SUBJECTS.c.locale,
+    SUBJECTS.c.ip_pseudonym,
+)
+_FIND_BY_ID = Prepared(_FIND.where(SUBJECTS.c.subject_id == bindparam("subject")))  # every request asks it
 
 
 class ConsentState(StrEnum):
@@ -182,15 +193,17 @@ def withdraw(connection: Connection, subject_id: str) -> None:
     _log(connection, "consent.withdrawn", subject_id)
 
 
-def find_subject(connection: Connection, subject_id: str) -> Subject | None:
+def find_subject(connection: Connection, subject_id: str | None) -> Subject | None:
     """The subject of an id."""
-    return _subject(connection.execute(select(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id)).first())
+    if subject_id is None:
+        return None
+    return _subject(_FIND_BY_ID.run(connection, {"subject": subject_id}).fetchone())
 
 
 def subject_of_receipt(connection: Connection, keys: Keys, receipt: str) -> Subject | None:
     """The subject a receipt was given to; None for any other text. Both take one look into the database."""
     plain = read_receipt(receipt) or receipt
-    found = connection.execute(select(SUBJECTS).where(SUBJECTS.c.receipt_mac == keys.mac("receipt", plain))).first()
+    found = connection.execute(_FIND.where(SUBJECTS.c.receipt_mac == keys.mac("receipt", plain))).first()
     return _subject(found)
 
 
@@ -216,18 +229,11 @@ def require_consent(subject: Subject | None, current: str, *, allow_unpublished:
     return subject
 
 
-def _subject(row: Row[tuple[object, ...]] | None) -> Subject | None:
+def _subject(row: Any) -> Subject | None:
     if row is None:
         return None
-    got = row._mapping
-    return Subject(
-        id=got["subject_id"],
-        state=ConsentState(got["consent_state"]),
-        version=got["consent_version"],
-        sha256=got["consent_sha256"],
-        locale=got["locale"],
-        ip_pseudonym=got["ip_pseudonym"],
-    )
+    subject_id, state, version, sha256, locale, pseudonym = row
+    return Subject(subject_id, ConsentState(state), version, sha256, locale, pseudonym)
 
 
 def _log(connection: Connection, kind: str, subject_id: str, **payload: str) -> None:

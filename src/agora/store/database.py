@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 
 from agora.core.errors import MissingError, UsageError
 from agora.core.files import make_folder
+from agora.store.events import take_turns
 
 BUSY_MS = 15_000
 _WRITE = "agora_write"
@@ -94,8 +95,13 @@ def _postgres(url: URL) -> Engine:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes. It is committed at the end of the block and undone by an exception."""
+    """A transaction that writes. It is committed at the end of the block and undone by an exception.
+
+    Writers of one database take turns, also those of other processes: SQLite has one writer, and on PostgreSQL a lock
+    is held until the end. The event log needs that, and no two writers can wait for each other.
+    """
     with engine.connect() as plain, plain.execution_options(**{_WRITE: True}) as connection, connection.begin():
+        take_turns(connection)
         yield connection
 
 
@@ -113,10 +119,6 @@ def migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(files("agora.store") / "migrations"))
     with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            from sqlalchemy import text
-
-            connection.execute(text("SELECT pg_advisory_xact_lock(1095978834)"))
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")

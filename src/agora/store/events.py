@@ -7,7 +7,7 @@ was changed, taken out or put in.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +17,14 @@ from sqlalchemy import Connection, insert, select, text
 
 from agora.core.errors import DataError
 from agora.store.ids import now_us
+from agora.store.prepared import Prepared
 from agora.store.tables import EVENTS
 
 GENESIS = bytes(32)
-# built once: making a statement costs more than running it
-_LAST = select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1)
-_INSERT = insert(EVENTS)
+_LAST = Prepared(select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1))
+_INSERT = Prepared(insert(EVENTS), EVENTS.c.keys())
+_TURN = Prepared(text("SELECT pg_advisory_xact_lock(1095978834)"))  # any constant of our own
 _HASHED = ("seq", "ts_us", "kind", "subject_id", "conversation_id", "message_id", "payload")
-_CHAIN_LOCK = 0x41474F52  # any constant: writers of one PostgreSQL database take turns on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +41,37 @@ class Event:
 def take_turns(connection: Connection) -> None:
     """One process at a time from here to the end of the transaction; SQLite, which has one writer, needs nothing."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+        _TURN.run(connection)
 
 
 def append(connection: Connection, event: Event, *, ts_us: int | None = None) -> int:
-    """Add an event inside the caller's transaction; its number is returned.
+    """Add an event inside the caller's transaction; its number is returned. See :func:`append_all`."""
+    return append_all(connection, [event], ts_us=ts_us)
 
-    The caller holds the right to write (SQLite: ``BEGIN IMMEDIATE``); on PostgreSQL this takes a lock that ends with
-    the transaction, so that several processes make one chain.
+
+def append_all(connection: Connection, happened: Sequence[Event], *, ts_us: int | None = None) -> int:
+    """Add events inside the caller's transaction; the number of the last is returned.
+
+    The caller holds the right to write (:func:`agora.store.database.writing`): several processes make one chain.
     """
-    take_turns(connection)
-    last = connection.execute(_LAST).first()
-    seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
-    row = {
-        "seq": seq,
-        "ts_us": now_us() if ts_us is None else ts_us,
-        "kind": event.kind,
-        "subject_id": event.subject_id,
-        "conversation_id": event.conversation_id,
-        "message_id": event.message_id,
-        "payload": _canonical(dict(event.payload or {})),
-    }
-    connection.execute(_INSERT, {**row, "prev_hash": prev, "hash": _hash(prev, row)})
+    last = _LAST.run(connection).fetchone()
+    seq, prev = last or (0, GENESIS)
+    rows = []
+    for event in happened:
+        seq += 1
+        row = {
+            "seq": seq,
+            "ts_us": now_us() if ts_us is None else ts_us,
+            "kind": event.kind,
+            "subject_id": event.subject_id,
+            "conversation_id": event.conversation_id,
+            "message_id": event.message_id,
+            "payload": _canonical(dict(event.payload or {})),
+        }
+        digest = _hash(prev, row)
+        rows.append({**row, "prev_hash": prev, "hash": digest})
+        prev = digest
+    _INSERT.run_many(connection, rows)
     return int(seq)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, text
 
 from agora.core.errors import AgoraError
 from agora.store.ids import now_us
+from agora.store.prepared import Prepared
 from agora.store.tables import LIMIT_HITS
 
 _SECOND_US = 1_000_000
@@ -40,24 +41,29 @@ def count(connection: Connection, limits: tuple[tuple[Limit, str], ...]) -> None
         LimitError: one of them is over; the caller's transaction is undone, so a refused request is not counted.
     """
     at = now_us()
-    for limit, whom in limits:
+    values: dict[str, str | int] = {}
+    by_bucket: dict[str, tuple[Limit, int]] = {}
+    for i, (limit, whom) in enumerate(limits):
         window = at - at % (limit.window_s * _SECOND_US)
-        used = _add(connection, f"{limit.name}:{whom}"[:96], window)
-        if used > limit.most:
+        bucket = f"{limit.name}:{whom}"[:96]
+        values |= {f"bucket{i}": bucket, f"window{i}": window}
+        by_bucket[bucket] = limit, window
+    used = dict(_add(len(limits)).run(connection, values).fetchall())
+    for bucket, (limit, window) in by_bucket.items():
+        if used[bucket] > limit.most:
             left = window + limit.window_s * _SECOND_US - at
             raise LimitError(limit, max(1, -(-left // _SECOND_US)))
 
 
-def _add(connection: Connection, bucket: str, window: int) -> int:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    added = (
-        dialect.insert(LIMIT_HITS)
-        .values(bucket=bucket, window_us=window, count=1)
-        .on_conflict_do_update(index_elements=["bucket", "window_us"], set_={"count": LIMIT_HITS.c.count + 1})
+@cache
+def _add(num: int) -> Prepared:
+    """One more in each of some windows, and what that makes: one statement, however many they are."""
+    rows = ", ".join(f"(:bucket{i}, :window{i}, 1)" for i in range(num))
+    added = text(
+        f"INSERT INTO limit_hits (bucket, window_us, count) VALUES {rows} ON CONFLICT (bucket, window_us) "
+        "DO UPDATE SET count = limit_hits.count + 1 RETURNING bucket, count"
     )
-    connection.execute(added)
-    where = (LIMIT_HITS.c.bucket == bucket) & (LIMIT_HITS.c.window_us == window)
-    return int(connection.scalar(select(LIMIT_HITS.c.count).where(where)) or 0)
+    return Prepared(added)
 
 
 def forget_old(connection: Connection) -> None:

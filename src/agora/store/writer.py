@@ -12,13 +12,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from agora.core.errors import AgoraError
 from agora.store.database import writing
+from agora.store.prepared import Prepared
 
 T = TypeVar("T")
 Job = tuple[Callable[[Connection], Any], "Future[Any]"]
+_BEGIN = Prepared(text("SAVEPOINT agora_job"))
+_UNDO = Prepared(text("ROLLBACK TO SAVEPOINT agora_job"))
+_END = Prepared(text("RELEASE SAVEPOINT agora_job"))
 _MOST = 256  # jobs in one commit: bounds what a crash can make a client send again
 
 
@@ -75,11 +79,17 @@ class Writer:
         try:
             with writing(self._engine) as connection:
                 for job, future in batch:
+                    _BEGIN.run(connection)
                     try:
-                        with connection.begin_nested():
-                            done.append((future, job(connection)))
+                        result = job(connection)
                     except Exception as err:
+                        if connection.invalidated:  # the database is gone, and with it what the others did
+                            raise
                         future.set_exception(err)
+                        _UNDO.run(connection)
+                    else:
+                        done.append((future, result))
+                    _END.run(connection)
         except Exception as err:  # the commit itself failed: nothing of the batch is on disk
             for _, future in batch:
                 if not future.done():

@@ -22,7 +22,6 @@ from agora.rooms.collect import facade as collect_facade
 from agora.rooms.collect import pages as collect_pages
 from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.consent_texts import consent_texts
-from agora.rooms.collect.conversations import interrupt_unfinished
 from agora.rooms.collect.moderate import api as moderate_api
 from agora.rooms.collect.moderate import pages as moderate_pages
 from agora.rooms.collect.removal import expire_unpublished
@@ -63,12 +62,12 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     """
     texts = dict(consent_texts(settings.site, settings.collect))
     store.write(lambda c: register_texts(c, texts.values()))
-    store.write(interrupt_unfinished)
     replies = Replies(store, upstream, most_of_one=settings.collect.limits.streams)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         keeping = asyncio.create_task(_keep_house(store, settings.collect.retention_unpublished_h))
+        replies.open()
         yield
         keeping.cancel()
         await replies.close()

@@ -44,7 +44,7 @@ def run_server(settings: ServeSettings, *, db: str, keys: Path | None, host: str
     listening = _listen(host, port)
     store = Store.open(db, keys=keys or keys_beside(db))
     try:
-        app = create_app(settings, store, open_upstream(settings.collect.model))
+        app = create_app(settings, store, open_upstream(settings.collect.model, seed=settings.collect.seed))
         address = f"http://{host}:{listening.getsockname()[1]}"
         print(f"Agora serves {settings.collect.model} at {address} (stop with Ctrl-C)", flush=True)
         config = uvicorn.Config(
@@ -56,6 +56,8 @@ def run_server(settings: ServeSettings, *, db: str, keys: Path | None, host: str
             timeout_graceful_shutdown=_GRACE_S,
             timeout_keep_alive=15,
         )
+        # the writer's thread and the loop hand over often; 5 ms a time would be what a first word waits for
+        sys.setswitchinterval(0.0005)
         _log_as_json()
         uvicorn.Server(config).run(sockets=[listening])
     finally:

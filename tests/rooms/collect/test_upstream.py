@@ -135,7 +135,7 @@ HELLO = _event(_chunk("Hello"))
     ],
 )
 def test_what_servers_really_send(behavior: Any, text: str, code: str | None) -> None:
-    with FaultServer([behavior]) as server:
+    with FaultServer([behavior] * 3) as server:  # what is asked again meets the same
         said, last = _ask(server)
     assert said == text
     assert (last.code if isinstance(last, UpstreamError) else None) == code
@@ -150,6 +150,8 @@ def test_a_busy_server_is_asked_again_before_the_first_word_only() -> None:
     with FaultServer([busy, busy, busy]) as server:
         last = _ask(server)[1]
         assert isinstance(last, UpstreamError) and last.code == "upstream_busy"
+    with FaultServer([lambda handler, _: handler.drop(), _stream(HELLO, _event(b"[DONE]"))]) as server:
+        assert _ask(server)[0] == "Hello"  # a kept connection that the server had closed looks like this
     with FaultServer([_stream(HELLO, cut=True)]) as server:
         _ask(server)
         assert len(server.calls) == 1

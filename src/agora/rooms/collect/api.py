@@ -6,18 +6,21 @@ Every refusal is ``{"error": {"code", "message"}}``. Streams are server-sent eve
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from agora.core.json_text import dumps
 from agora.rooms.collect import conversations, erase
 from agora.rooms.collect.chat import Chat
+from agora.rooms.collect.event_stream import PING, PING_S, EventStreamResponse, event
 from agora.rooms.collect.replies import Watched
-from agora.rooms.collect.types import ChatMessage, NewMessage, Params, Status
+from agora.rooms.collect.sending import Begun
+from agora.rooms.collect.types import NewMessage, Params, Status
 from agora.site.pages import Site, site_of
 from agora.site.requests import address_of, from_here
 from agora.store.consent import (
@@ -34,8 +37,6 @@ from agora.store.limits import Limit, count
 from agora.store.pseudonyms import ip_pseudonym
 
 VISIT = "visit"
-PING_S = 15
-_STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -132,10 +133,49 @@ async def consented(request: Request) -> Subject:
     return await chat_of(request).consented(visit_of(request))
 
 
+async def visit(request: Request) -> str | None:
+    """The subject's id for routes whose own transaction looks for consent.
+
+    Raises:
+        RefusalError: the request comes from another site's page.
+    """
+    from_here(request)
+    return visit_of(request)
+
+
+# dependencies that are no coroutines are run in a thread each, which costs more than they do
+async def _chat(request: Request) -> Chat:
+    return chat_of(request)
+
+
+async def _site(request: Request) -> Site:
+    return site_of(request)
+
+
 Consented = Annotated[Subject, Depends(consented)]
-TheChat = Annotated[Chat, Depends(chat_of)]
-TheSite = Annotated[Site, Depends(site_of)]
+Visit = Annotated[str | None, Depends(visit)]
+TheChat = Annotated[Chat, Depends(_chat)]
+TheSite = Annotated[Site, Depends(_site)]
 router = APIRouter(prefix="/api/v1")
+
+
+class _ConsentFirst(APIRoute):
+    """A route whose own transaction looks for consent: a body that cannot be read is told to those who have it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        whole = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await whole(request)
+            except RequestValidationError:
+                await consented(request)
+                raise
+
+        return handle
+
+
+_sending = APIRouter(route_class=_ConsentFirst)
 
 
 @router.get("/consent/current")
@@ -199,28 +239,31 @@ async def list_conversations(chat: TheChat, subject: Consented) -> Any:
 @router.get("/conversations/{conversation_id}")
 async def read_conversation(conversation_id: str, chat: TheChat, subject: Consented) -> Any:
     """One conversation with all its branches."""
-    messages = await chat.messages(subject, conversation_id)
+    messages = await chat.messages(subject.id, conversation_id)
     return {"id": conversation_id, "messages": [message.as_json() for message in messages]}
 
 
 @router.delete("/conversations/{conversation_id}", status_code=204)
 async def delete_conversation(conversation_id: str, chat: TheChat, subject: Consented) -> None:
     """Erase one of one's own conversations."""
-    await chat.messages(subject, conversation_id)
+    await chat.messages(subject.id, conversation_id)
     await chat.write(lambda c: erase.erase_conversations(c, subject.id, conversation_id))
 
 
-@router.post("/conversations/{conversation_id}/messages")
-async def send(conversation_id: str, body: MessageBody, chat: TheChat, subject: Consented) -> EventSourceResponse:
+@_sending.post("/conversations/{conversation_id}/messages", response_class=EventStreamResponse)
+async def send(conversation_id: str, body: MessageBody, chat: TheChat, visit: Visit) -> EventStreamResponse:
     """Send a message and read the reply as it is written."""
     new = NewMessage(conversation_id, body.content, body.client_msg_id, body.parent_id, body.edited_of)
-    return await _stream(chat, subject, await chat.send(subject, new, body.params.params()))
+    return _events(chat, await chat.send(visit, new, body.params.params()))
 
 
-@router.post("/messages/{message_id}/regenerate")
-async def regenerate(message_id: str, body: RegenerateBody, chat: TheChat, subject: Consented) -> EventSourceResponse:
+@_sending.post("/messages/{message_id}/regenerate", response_class=EventStreamResponse)
+async def regenerate(message_id: str, body: RegenerateBody, chat: TheChat, visit: Visit) -> EventStreamResponse:
     """Another answer to the same message, beside the first."""
-    return await _stream(chat, subject, await chat.regenerate(subject, message_id, body.params.params()))
+    return _events(chat, await chat.regenerate(visit, message_id, body.params.params()))
+
+
+router.include_router(_sending)
 
 
 @router.post("/messages/{message_id}/stop")
@@ -235,11 +278,12 @@ async def watch(
     chat: TheChat,
     subject: Consented,
     last_event_id: Annotated[str | None, Header()] = None,
-) -> EventSourceResponse:
+) -> EventStreamResponse:
     """Go on reading a reply after a lost connection."""
-    reply = await chat.reply(subject, message_id)
+    reply = await chat.reply(subject.id, message_id)
     after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
-    return _events(chat, subject, reply, after)
+    parent = reply.parent_id or ""
+    return _events(chat, Begun(subject.id, reply.conversation_id, reply.id, parent, reply.model, False), after)
 
 
 @router.post("/feedback")
@@ -301,29 +345,24 @@ def _read_words(chat: Chat, version: str, sha256: str) -> ConsentText:
     raise ConsentError("consent_version_stale", "the words have changed; please read them again")
 
 
-async def _stream(chat: Chat, subject: Subject, reply_id: str) -> EventSourceResponse:
-    return _events(chat, subject, await chat.reply(subject, reply_id), 0)
-
-
-def _events(chat: Chat, subject: Subject, reply: ChatMessage, after: int) -> EventSourceResponse:
-    async def events() -> AsyncIterator[ServerSentEvent]:
-        meta = {"conversation_id": reply.conversation_id, "message_id": reply.id, "parent_id": reply.parent_id}
-        yield _event("meta", {**meta, "model": reply.model})
-        async for seen in chat.watch(subject, reply.id, after):
+def _events(chat: Chat, begun: Begun, after: int = 0) -> EventStreamResponse:
+    async def events() -> AsyncIterator[bytes]:
+        meta = {"conversation_id": begun.conversation_id, "message_id": begun.message_id, "parent_id": begun.parent_id}
+        yield event(dumps({**meta, "model": begun.model}), "meta")
+        async for seen in chat.watch(begun.subject_id, begun.message_id, after, still_here_s=PING_S):
             yield _of_watched(seen)
 
-    return EventSourceResponse(events(), ping=PING_S, headers=_STREAM_HEADERS)
+    return EventStreamResponse(events())
 
 
-def _of_watched(seen: Watched) -> ServerSentEvent:
+def _of_watched(seen: Watched) -> bytes:
+    if seen.text:
+        return event(dumps({"text": seen.text}), "delta", seen.at)
     if seen.ending is None:
-        return _event("delta", {"text": seen.text}, seen.at)
+        return PING
     ending = seen.ending
     if ending.status in (Status.UPSTREAM_ERROR, Status.TIMEOUT):
-        return _event("error", {"code": ending.error_code, "status": ending.status, "retryable": True}, seen.at)
+        failed = {"code": ending.error_code, "status": ending.status, "retryable": True}
+        return event(dumps(failed), "error", seen.at)
     done = {"status": ending.status, "finish_reason": ending.finish_reason, "usage": ending.usage}
-    return _event("done", done, seen.at)
-
-
-def _event(name: str, data: dict[str, Any], at: int | None = None) -> ServerSentEvent:
-    return ServerSentEvent(dumps(data).decode(), event=name, id=None if at is None else str(at))
+    return event(dumps(done), "done", seen.at)

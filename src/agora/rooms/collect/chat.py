@@ -6,13 +6,15 @@ consent -> limits -> the message is on disk -> the model is asked -> the reply i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
+from time import monotonic
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from agora.rooms.collect import conversations
 from agora.rooms.collect.replies import Replies, Watched
+from agora.rooms.collect.sending import Begun, Reply, keep_another, keep_message
 from agora.rooms.collect.settings import CollectSettings
 from agora.rooms.collect.types import ChatError, ChatMessage, Ending, NewMessage, Params, Status
 from agora.store import Store
@@ -65,73 +67,53 @@ class Chat:
         Raises:
             ConsentError: they may not.
         """
-        return require_consent(
-            await self.subject(subject_id),
-            self.settings.consent_version,
-            allow_unpublished=self.settings.allow_unpublished,
-        )
+        return self._may_chat(await self.subject(subject_id))
 
     async def new_conversation(self, subject: Subject, *, source: str = "web") -> str:
         """Begin a conversation."""
         return await self.write(lambda c: conversations.create_conversation(c, subject.id, source=source))
 
-    async def send(self, subject: Subject, new: NewMessage, params: Params) -> str:
-        """Keep a person's message, begin the reply and return its id. The same message sent twice is kept once.
+    async def send(self, subject_id: str | None, new: NewMessage, params: Params) -> Begun:
+        """Keep a person's message and begin the reply. The same message sent twice is kept once.
+
+        Consent is read in the transaction that keeps the message: a withdrawal cannot come between them.
 
         Raises:
+            ConsentError: they may not chat.
             ChatError: the text is empty or too long, the conversation is another's or full.
             LimitError: too many messages.
         """
-        _check_text(new.content, self.settings.limits.chars)
-        self.replies.check_free(subject.id)
+        self.replies.check_free(subject_id)
+        reply = self._reply(params)
 
-        def keep(connection: Connection) -> tuple[str, bool]:
-            message_id, is_new = conversations.add_user_message(connection, subject.id, new)
-            if not is_new:
-                known = conversations.read_messages(connection, new.conversation_id)
-                answered = [m.id for m in known if m.parent_id == message_id]
-                if answered:
-                    return answered[-1], False
-            if conversations.num_rounds(connection, new.conversation_id) > self.settings.limits.rounds:
-                raise ChatError("conversation_full", "this conversation is at its longest; please begin another", 409)
-            self._count(connection, subject)
-            model = self.replies.model
-            reply = conversations.start_reply(
-                connection, subject.id, new.conversation_id, message_id, model, self._bounded(params)
+        def keep(connection: Connection) -> Begun:
+            subject = self._may_chat(find_subject(connection, subject_id))
+            _check_text(new.content, self.settings.limits.chars)
+            most = self.settings.limits.rounds
+            return keep_message(
+                connection, subject, new, reply, most_rounds=most, count=lambda: self._count(connection, subject)
             )
-            return reply, True
 
-        reply_id, is_new = await self.write(keep)
-        if is_new:
-            await self._begin(subject, new.conversation_id, reply_id, params)
-        return reply_id
+        return self._begin(await self.write(keep), reply)
 
-    async def regenerate(self, subject: Subject, reply_id: str, params: Params) -> str:
-        """Answer the same message once more and return the new reply's id; the earlier one stays as a sibling.
+    async def regenerate(self, subject_id: str | None, reply_id: str, params: Params) -> Begun:
+        """Answer the same message once more; the earlier reply stays as a sibling.
 
         Raises:
-            ChatError: there is no such reply of theirs, or it is still being written.
+            ConsentError: they may not chat.
+            ChatError: there is no such reply of theirs.
+            LimitError: too many messages.
         """
-        self.replies.check_free(subject.id)
+        self.replies.check_free(subject_id)
+        reply = self._reply(params)
 
-        def keep(connection: Connection) -> tuple[str, str]:
-            conversation_id = conversations.conversation_of(connection, reply_id)
-            conversations.owned_conversation(connection, subject.id, conversation_id)
-            old = {m.id: m for m in conversations.read_messages(connection, conversation_id)}[reply_id]
-            if old.role != "assistant" or old.parent_id is None:
-                raise ChatError("not_found", "there is no such reply", 404)
-            self._count(connection, subject)
-            model = self.replies.model
-            new = conversations.start_reply(
-                connection, subject.id, conversation_id, old.parent_id, model, self._bounded(params)
-            )
-            return conversation_id, new
+        def keep(connection: Connection) -> Begun:
+            subject = self._may_chat(find_subject(connection, subject_id))
+            return keep_another(connection, subject, reply_id, reply, count=lambda: self._count(connection, subject))
 
-        conversation_id, new_reply = await self.write(keep)
-        await self._begin(subject, conversation_id, new_reply, params)
-        return new_reply
+        return self._begin(await self.write(keep), reply)
 
-    async def messages(self, subject: Subject, conversation_id: str) -> list[ChatMessage]:
+    async def messages(self, subject_id: str, conversation_id: str) -> list[ChatMessage]:
         """A conversation of theirs.
 
         Raises:
@@ -139,12 +121,12 @@ class Chat:
         """
 
         def get(connection: Connection) -> list[ChatMessage]:
-            conversations.owned_conversation(connection, subject.id, conversation_id)
+            conversations.owned_conversation(connection, subject_id, conversation_id)
             return conversations.read_messages(connection, conversation_id)
 
         return await self.read(get)
 
-    async def reply(self, subject: Subject, message_id: str) -> ChatMessage:
+    async def reply(self, subject_id: str, message_id: str) -> ChatMessage:
         """One reply of theirs.
 
         Raises:
@@ -153,14 +135,16 @@ class Chat:
 
         def get(connection: Connection) -> ChatMessage:
             conversation_id = conversations.conversation_of(connection, message_id)
-            conversations.owned_conversation(connection, subject.id, conversation_id)
+            conversations.owned_conversation(connection, subject_id, conversation_id)
             found = conversations.read_messages(connection, conversation_id)
             return next(m for m in found if m.id == message_id)
 
         return await self.read(get)
 
-    async def watch(self, subject: Subject, reply_id: str, place: int = 0) -> AsyncIterator[Watched]:
-        """A reply of theirs from a place on, as it is written, and its end.
+    async def watch(
+        self, subject_id: str, reply_id: str, place: int = 0, *, still_here_s: float = 3600.0
+    ) -> AsyncIterator[Watched]:
+        """A reply of theirs from a place on, as it is written, and its end; signs of life in long silences.
 
         A reply that another process writes is read from the store as it is kept there; so is one that ended between
         its start and this call.
@@ -168,29 +152,40 @@ class Chat:
         Raises:
             ChatError: ``not_found``.
         """
+        told = monotonic()
         while True:
             live = self.replies.find(reply_id)
-            if live is not None and live.subject_id == subject.id:
-                async for seen in live.watch(place):
+            if live is not None and live.subject_id == subject_id:
+                async for seen in live.watch(place, still_here_s):
                     yield seen
                 return
-            stored = await self.reply(subject, reply_id)
+            stored = await self.reply(subject_id, reply_id)
             if len(stored.content) > place:
                 yield Watched(len(stored.content), stored.content[place:])
-                place = len(stored.content)
+                place, told = len(stored.content), monotonic()
             if stored.status is not Status.STREAMING:
                 ending = Ending(stored.status, stored.finish_reason, stored.error_code, stored.usage)
                 yield Watched(place, ending=ending)
                 return
             await asyncio.sleep(POLL_S)
+            if monotonic() - told > still_here_s:
+                yield Watched(place)
+                told = monotonic()
 
-    async def _begin(self, subject: Subject, conversation_id: str, reply_id: str, params: Params) -> None:
-        messages = await self.read(lambda c: conversations.read_messages(c, conversation_id))
-        turns = _turns(conversations.path_to(messages, reply_id)[:-1], self.settings.system_prompt)
-        self.replies.start(subject.id, reply_id, turns, self._bounded(params))
+    def _may_chat(self, subject: Subject | None) -> Subject:
+        settings = self.settings
+        return require_consent(subject, settings.consent_version, allow_unpublished=settings.allow_unpublished)
 
-    def _bounded(self, params: Params) -> Params:
-        return Params(params.temperature, params.top_p, min(params.max_tokens, self.settings.max_tokens))
+    def _reply(self, params: Params) -> Reply:
+        bounded = Params(params.temperature, params.top_p, min(params.max_tokens, self.settings.max_tokens))
+        return Reply(self.replies.model, bounded, self.replies.writer)
+
+    def _begin(self, begun: Begun, reply: Reply) -> Begun:
+        if begun.is_new:
+            prompt = self.settings.system_prompt
+            system = [{"role": "system", "content": prompt}] if prompt else []
+            self.replies.start(begun.subject_id, begun.message_id, [*system, *begun.turns], reply.params)
+        return begun
 
     def _count(self, connection: Connection, subject: Subject) -> None:
         wanted = [(self._per_minute, subject.id), (self._per_day, subject.id)]
@@ -204,8 +199,3 @@ def _check_text(text: str, most: int) -> None:
         raise ChatError("empty_message", "the message is empty", 422)
     if len(text) > most:
         raise ChatError("message_too_long", f"the message has {len(text):,} characters, at most {most:,} fit", 422)
-
-
-def _turns(path: Sequence[ChatMessage], system_prompt: str) -> list[dict[str, str]]:
-    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return system + [{"role": message.role, "content": message.content} for message in path]

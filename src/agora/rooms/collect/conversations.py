@@ -11,30 +11,41 @@ from dataclasses import asdict
 from typing import Any
 
 import zstandard
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from agora.core.json_text import dumps, loads
 from agora.rooms.collect.tables import CONVERSATIONS, FEEDBACK, MESSAGES
-from agora.rooms.collect.types import ChatError, ChatMessage, ChatRole, Ending, NewMessage, Params, Status
+from agora.rooms.collect.types import ChatError, ChatMessage, Ending, NewMessage, Params, Status
 from agora.store import events
 from agora.store.ids import new_id, now_us
+from agora.store.prepared import Prepared
 
-# Statements of the hot path are built once: making one costs more than running it.
-_STATE = select(CONVERSATIONS.c.state).where(
-    CONVERSATIONS.c.conversation_id == bindparam("conversation"), CONVERSATIONS.c.subject_id == bindparam("subject")
+_STATE = Prepared(
+    select(CONVERSATIONS.c.state).where(
+        CONVERSATIONS.c.conversation_id == bindparam("conversation"),
+        CONVERSATIONS.c.subject_id == bindparam("subject"),
+    )
 )
-_SENT = select(MESSAGES.c.message_id).where(
-    MESSAGES.c.conversation_id == bindparam("conversation"), MESSAGES.c.client_msg_id == bindparam("client")
-)
-_PARENT = select(MESSAGES.c.role, MESSAGES.c.conversation_id, MESSAGES.c.status).where(
-    MESSAGES.c.message_id == bindparam("message")
-)
-_TOUCH = (
+_TOUCH = Prepared(
     update(CONVERSATIONS)
     .where(CONVERSATIONS.c.conversation_id == bindparam("conversation"))
     .values(updated_us=bindparam("now"))
 )
 _INSERT = insert(MESSAGES)
+_CONTENT = ("content_zstd", "content_sha256")
+_END = ("completed_us", "status", "finish_reason", "error_code", "usage_json", "upstream_id")
+_FLUSH = Prepared(
+    update(MESSAGES)
+    .where(MESSAGES.c.message_id == bindparam("message"))
+    .values({MESSAGES.c[name]: bindparam(f"new_{name}") for name in _CONTENT})
+)
+_FINISH = Prepared(
+    update(MESSAGES)
+    .where(MESSAGES.c.message_id == bindparam("message"))
+    .where((MESSAGES.c.status == str(Status.STREAMING)) | (MESSAGES.c.status == str(Status.INTERRUPTED)))
+    .values({MESSAGES.c[name]: bindparam(f"new_{name}") for name in (*_CONTENT, *_END)})
+    .returning(MESSAGES.c.conversation_id)
+)
 
 
 def create_conversation(connection: Connection, subject_id: str, *, source: str = "web") -> str:
@@ -60,8 +71,8 @@ def owned_conversation(connection: Connection, subject_id: str, conversation_id:
     Raises:
         ChatError: ``not_found``.
     """
-    found = connection.scalar(_STATE, {"conversation": conversation_id, "subject": subject_id})
-    if found != "open":
+    found = _STATE.run(connection, {"conversation": conversation_id, "subject": subject_id}).fetchone()
+    if found != ("open",):
         raise ChatError("not_found", "there is no such conversation", 404)
 
 
@@ -78,32 +89,45 @@ def conversation_of(connection: Connection, message_id: str) -> str:
 
 
 def add_user_message(connection: Connection, subject_id: str, new: NewMessage) -> tuple[str, bool]:
-    """Store what a person wrote; the id, and whether it is new (False for a second sending of the same message).
+    """A person's message without a reply (the chat itself uses :mod:`agora.rooms.collect.sending`); the id, and True.
 
     Raises:
-        ChatError: the conversation is not theirs, or the parent is no reply of it.
+        ChatError: the conversation is not theirs.
     """
     owned_conversation(connection, subject_id, new.conversation_id)
-    known = connection.scalar(_SENT, {"conversation": new.conversation_id, "client": new.client_msg_id})
-    if known is not None:
-        return str(known), False
-    _check_parent(connection, new.conversation_id, new.parent_id, "assistant")
     message_id = new_id()
-    repaired = new.content.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     row = message_row(
         message_id=message_id,
         conversation_id=new.conversation_id,
         parent_id=new.parent_id,
         role="user",
-        text=repaired,
+        text=new.content,
         at_us=now_us(),
     )
-    flags = None if repaired == new.content else "text_repaired"
-    row |= {"edited_of": new.edited_of, "client_msg_id": new.client_msg_id, "flags": flags}
-    connection.execute(_INSERT, row)
-    _touch(connection, new.conversation_id)
-    _log(connection, "message.user", subject_id, new.conversation_id, message_id, chars=len(repaired))
+    connection.execute(_INSERT, {**row, "edited_of": new.edited_of, "client_msg_id": new.client_msg_id})
+    touch(connection, new.conversation_id)
+    _log(connection, "message.user", subject_id, new.conversation_id, message_id, chars=len(new.content))
     return message_id, True
+
+
+def start_reply(
+    connection: Connection, subject_id: str, conversation_id: str, parent_id: str, model: str, params: Params
+) -> str:
+    """An empty reply that nobody writes yet; its id is returned."""
+    message_id = new_id()
+    row = message_row(
+        message_id=message_id,
+        conversation_id=conversation_id,
+        parent_id=parent_id,
+        role="assistant",
+        text="",
+        at_us=now_us(),
+        status=Status.STREAMING,
+    )
+    asked = {"completed_us": None, "model": model, "params_json": dumps(asdict(params)).decode()}
+    connection.execute(_INSERT, {**row, **asked})
+    _log(connection, "message.assistant.started", subject_id, conversation_id, message_id, model=model)
+    return message_id
 
 
 def add_reconstructed(connection: Connection, conversation_id: str, parent_id: str | None, role: str, text: str) -> str:
@@ -123,85 +147,35 @@ def add_reconstructed(connection: Connection, conversation_id: str, parent_id: s
     return message_id
 
 
-def start_reply(
-    connection: Connection, subject_id: str, conversation_id: str, parent_id: str, model: str, params: Params
-) -> str:
-    """A reply to a user's message that is about to be written; its id is returned.
-
-    Raises:
-        ChatError: the parent is no user message of this conversation.
-    """
-    _check_parent(connection, conversation_id, parent_id, "user")
-    message_id = new_id()
-    connection.execute(
-        insert(MESSAGES).values(
-            message_id=message_id,
-            conversation_id=conversation_id,
-            parent_id=parent_id,
-            role="assistant",
-            **_content(""),
-            created_us=now_us(),
-            status=Status.STREAMING,
-            model=model,
-            params_json=dumps(asdict(params)).decode(),
-        )
-    )
-    _log(connection, "message.assistant.started", subject_id, conversation_id, message_id, model=model)
-    return message_id
-
-
 def flush_reply(connection: Connection, message_id: str, text: str) -> None:
     """Keep what has been written so far."""
-    connection.execute(update(MESSAGES).where(MESSAGES.c.message_id == message_id).values(**_content(text)))
+    _FLUSH.run(connection, {"message": message_id, **content_columns(text, "new_")})
 
 
 def finish_reply(connection: Connection, message_id: str, text: str, ending: Ending) -> None:
-    """Keep the whole reply and how it ended."""
-    row = connection.execute(
-        update(MESSAGES)
-        .where(MESSAGES.c.message_id == message_id, MESSAGES.c.status == Status.STREAMING)
-        .values(
-            **_content(text),
-            completed_us=now_us(),
-            status=ending.status,
-            finish_reason=ending.finish_reason,
-            error_code=ending.error_code,
-            usage_json=dumps(ending.usage).decode(),
-            upstream_id=ending.upstream_id,
-        )
-        .returning(MESSAGES.c.conversation_id)
-    ).first()
-    if row is not None:  # it may have been erased in the meantime
-        _touch(connection, row.conversation_id)
-        _log(
-            connection,
-            "message.assistant.final",
-            None,
-            row.conversation_id,
-            message_id,
-            status=ending.status,
-            chars=len(text),
-        )
+    """Keep the whole reply and how it ended.
 
-
-def interrupt_unfinished(connection: Connection) -> int:
-    """At start: replies that an earlier process left in the middle keep their text and say so; how many is returned."""
-    done = connection.execute(
-        update(MESSAGES)
-        .where(MESSAGES.c.status == Status.STREAMING)
-        .values(status=Status.INTERRUPTED, completed_us=now_us())
-        .returning(MESSAGES.c.message_id, MESSAGES.c.conversation_id)
-    ).all()
-    for row in done:
-        _log(
-            connection,
-            "message.assistant.final",
-            None,
-            row.conversation_id,
-            row.message_id,
-            status=Status.INTERRUPTED,
-        )
-    return len(done)
+    One that was marked as interrupted, because its process slept for so long, ends as it should; one that was erased
+    stays erased.
+    """
+    values = {
+        "message": message_id,
+        **content_columns(text, "new_"),
+        "new_completed_us": now_us(),
+        "new_status": str(ending.status),
+        "new_finish_reason": ending.finish_reason,
+        "new_error_code": ending.error_code,
+        "new_usage_json": dumps(ending.usage).decode(),
+        "new_upstream_id": ending.upstream_id,
+    }
+    row = _FINISH.run(connection, values).fetchone()
+    if row is None:
+        return
+    (conversation_id,) = row
+    touch(connection, conversation_id)
+    payload = {"status": ending.status, "chars": len(text)}
+    final = events.Event("message.assistant.final", None, conversation_id, message_id, payload)
+    events.append(connection, final)
 
 
 def read_messages(connection: Connection, conversation_id: str) -> list[ChatMessage]:
@@ -287,12 +261,6 @@ def rate(connection: Connection, subject_id: str, message_id: str, rating: int, 
     _log(connection, "feedback", subject_id, row.conversation_id, message_id, rating=rating)
 
 
-def num_rounds(connection: Connection, conversation_id: str) -> int:
-    """User messages in a conversation, all branches counted."""
-    where = (MESSAGES.c.conversation_id == conversation_id) & (MESSAGES.c.role == "user")
-    return int(connection.scalar(select(func.count()).select_from(MESSAGES).where(where)) or 0)
-
-
 def _first_words(connection: Connection, conversation_id: str) -> str:
     raw = connection.scalar(
         select(MESSAGES.c.content_zstd)
@@ -302,17 +270,6 @@ def _first_words(connection: Connection, conversation_id: str) -> str:
     )
     text = " ".join(zstandard.decompress(raw).decode("utf-8").split()) if raw else ""
     return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _check_parent(connection: Connection, conversation_id: str, parent_id: str | None, role: ChatRole) -> None:
-    if parent_id is None and role == "assistant":
-        return  # a first message has no parent
-    found = connection.execute(_PARENT, {"message": parent_id}).first()
-    fitting = (role, "system") if role == "assistant" else (role,)  # a system message may stand before the first one
-    if found is None or found.conversation_id != conversation_id or found.role not in fitting:
-        raise ChatError("bad_parent", "the message to answer is not in this conversation", 422)
-    if found.status == Status.STREAMING:
-        raise ChatError("reply_in_progress", "the reply before is still being written", 409)
 
 
 def message_row(
@@ -331,20 +288,23 @@ def message_row(
         "conversation_id": conversation_id,
         "parent_id": parent_id,
         "role": role,
-        **_content(text.encode("utf-8", "replace").decode("utf-8")),
+        **content_columns(text.encode("utf-8", "replace").decode("utf-8")),
         "created_us": at_us,
         "completed_us": at_us,
         "status": status,
     }
 
 
-def _content(text: str) -> dict[str, bytes]:
+def content_columns(text: str, prefix: str = "") -> dict[str, bytes]:
+    """A text as it is stored: compressed, and its hash."""
     raw = text.encode("utf-8")
-    return {"content_zstd": zstandard.compress(raw, 3), "content_sha256": hashlib.sha256(raw).digest()}
+    packed, digest = zstandard.compress(raw, 3), hashlib.sha256(raw).digest()
+    return {f"{prefix}content_zstd": packed, f"{prefix}content_sha256": digest}
 
 
-def _touch(connection: Connection, conversation_id: str) -> None:
-    connection.execute(_TOUCH, {"conversation": conversation_id, "now": now_us()})
+def touch(connection: Connection, conversation_id: str) -> None:
+    """A conversation has changed now."""
+    _TOUCH.run(connection, {"conversation": conversation_id, "now": now_us()})
 
 
 def _log(

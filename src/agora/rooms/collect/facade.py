@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import JSONResponse, Response
 
 from agora.core.json_text import dumps
-from agora.rooms.collect.api import PING_S, Consented, TheChat
+from agora.rooms.collect.api import Consented, TheChat
 from agora.rooms.collect.chat import Chat
+from agora.rooms.collect.event_stream import PING, PING_S, EventStreamResponse, event
 from agora.rooms.collect.history import attach_history
 from agora.rooms.collect.types import ChatError, ChatMessage, NewMessage, Params, Status
 from agora.store.consent import Subject
@@ -79,18 +79,18 @@ async def complete(body: CompletionBody, chat: TheChat, subject: Consented) -> R
     place = await chat.write(lambda c: attach_history(c, subject.id, turns[:-1]))
     new = NewMessage(place.conversation_id, turns[-1][1], secrets.token_urlsafe(12), place.parent_id)
     most = body.max_completion_tokens or body.max_tokens or chat.settings.max_tokens
-    reply_id = await chat.send(subject, new, Params(body.temperature, body.top_p, most))
-    reply = await chat.reply(subject, reply_id)
+    begun = await chat.send(subject.id, new, Params(body.temperature, body.top_p, most))
+    reply = await chat.reply(subject.id, begun.message_id)
     if body.stream:
-        return EventSourceResponse(_chunks(chat, subject, reply), ping=PING_S)
+        return EventStreamResponse(_chunks(chat, subject, reply))
     return await _whole(chat, subject, reply)
 
 
 async def _whole(chat: Chat, subject: Subject, reply: ChatMessage) -> Response:
     usage: dict[str, int] = {}
-    async for seen in chat.watch(subject, reply.id):
+    async for seen in chat.watch(subject.id, reply.id):
         usage = seen.ending.usage if seen.ending else usage
-    done = await chat.reply(subject, reply.id)
+    done = await chat.reply(subject.id, reply.id)
     if done.status in (Status.UPSTREAM_ERROR, Status.TIMEOUT):
         raise ChatError(done.error_code or "upstream_error", "the model could not answer", 502)
     choice = {
@@ -101,23 +101,24 @@ async def _whole(chat: Chat, subject: Subject, reply: ChatMessage) -> Response:
     return JSONResponse({**_head(reply, "chat.completion"), "choices": [choice], "usage": usage})
 
 
-async def _chunks(chat: Chat, subject: Subject, reply: ChatMessage) -> AsyncIterator[ServerSentEvent]:
+async def _chunks(chat: Chat, subject: Subject, reply: ChatMessage) -> AsyncIterator[bytes]:
     head = _head(reply, "chat.completion.chunk")
 
-    def chunk(delta: dict[str, str], reason: str | None = None) -> ServerSentEvent:
+    def chunk(delta: dict[str, str], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return ServerSentEvent(dumps({**head, "choices": [choice]}).decode())
+        return event(dumps({**head, "choices": [choice]}))
 
     yield chunk({"role": "assistant", "content": ""})
-    async for seen in chat.watch(subject, reply.id):
-        if seen.ending is None:
+    async for seen in chat.watch(subject.id, reply.id, still_here_s=PING_S):
+        if seen.text:
             yield chunk({"content": seen.text})
+        elif seen.ending is None:
+            yield PING
         elif seen.ending.status in (Status.UPSTREAM_ERROR, Status.TIMEOUT):
-            error = {"message": "the model could not answer", "code": seen.ending.error_code}
-            yield ServerSentEvent(dumps({"error": error}).decode())
+            yield event(dumps({"error": {"message": "the model could not answer", "code": seen.ending.error_code}}))
         else:
             yield chunk({}, _reason(seen.ending.status))
-    yield ServerSentEvent("[DONE]")
+    yield event(b"[DONE]")
 
 
 def _head(reply: ChatMessage, kind: str) -> dict[str, Any]:

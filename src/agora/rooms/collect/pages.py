@@ -102,7 +102,7 @@ async def chat_page(
     reported: bool = False,
 ) -> Response:
     """One conversation, along one of its branches."""
-    messages = await chat.messages(subject, conversation_id)
+    messages = await chat.messages(subject.id, conversation_id)
     listed = await chat.read(lambda c: conversations.conversations_of(c, subject.id))
     shown = shown_messages(messages, leaf)
     values = _chat_values(chat, listed) | {"shown": shown, "siblings": branches(messages, [m.id for m in shown])}
@@ -149,9 +149,9 @@ async def send(
 
 
 async def _send(chat: Any, subject: Any, new: NewMessage) -> Response:
-    reply_id = await chat.send(subject, new, Params(max_tokens=chat.settings.max_tokens))
-    await _finished(chat, subject, reply_id)
-    return RedirectResponse(f"/chat/{new.conversation_id}?leaf={reply_id}", 303)
+    begun = await chat.send(subject.id, new, Params(max_tokens=chat.settings.max_tokens))
+    await _finished(chat, subject, begun.message_id)
+    return RedirectResponse(f"/chat/{new.conversation_id}?leaf={begun.message_id}", 303)
 
 
 @router.post("/messages/{message_id}/regenerate")
@@ -160,15 +160,15 @@ async def regenerate(
 ) -> Response:
     """Another answer, as a form."""
     check_form(request, subject.id, form_token)
-    reply_id = await chat.regenerate(subject, message_id, Params(max_tokens=chat.settings.max_tokens))
-    reply = await _finished(chat, subject, reply_id)
+    begun = await chat.regenerate(subject.id, message_id, Params(max_tokens=chat.settings.max_tokens))
+    reply = await _finished(chat, subject, begun.message_id)
     return RedirectResponse(f"/chat/{reply.conversation_id}?leaf={reply.id}", 303)
 
 
 async def _finished(chat: Any, subject: Any, reply_id: str) -> Any:
-    async for _ in chat.watch(subject, reply_id):
+    async for _ in chat.watch(subject.id, reply_id):
         pass
-    return await chat.reply(subject, reply_id)
+    return await chat.reply(subject.id, reply_id)
 
 
 @router.post("/messages/{message_id}/rate")
@@ -179,7 +179,7 @@ async def rate(
     check_form(request, subject.id, form_token)
     value = {"up": 1, "down": -1}.get(rating, 0)
     await chat.write(lambda c: conversations.rate(c, subject.id, message_id, value, None))
-    reply = await chat.reply(subject, message_id)
+    reply = await chat.reply(subject.id, message_id)
     return RedirectResponse(f"/chat/{reply.conversation_id}?leaf={message_id}", 303)
 
 

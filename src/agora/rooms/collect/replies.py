@@ -7,23 +7,31 @@ of a piece is the length of the reply up to its end, in characters: it means the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from time import monotonic
 
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
 from agora.rooms.collect import conversations
+from agora.rooms.collect.leases import HEARTBEAT_S, beat, give_back, take_lease
 from agora.rooms.collect.types import ChatError, Ending, Params, Status
 from agora.rooms.collect.upstream import Turns, Upstream, UpstreamError
 from agora.store import Store
 
 FLUSH_S = 2.0
 FLUSH_CHARS = 2048
+_KEEP_TRYING_S = 600.0  # for how long the end of a reply waits for a store that is away
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What a watcher is told: text from the last place on, or the end. ``at`` is the place after it."""
+    """What a watcher is told: text from the last place on, the end, or neither (still here, nothing new).
+
+    ``at`` is the place after it.
+    """
 
     at: int
     text: str = ""
@@ -39,25 +47,47 @@ class LiveReply:
     model: str
     text: str = ""
     ending: Ending | None = None
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    kept: int = 0  # characters on disk
     task: asyncio.Task[None] | None = None
     stopping: bool = False
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
-    async def watch(self, place: int) -> AsyncIterator[Watched]:
-        """Text beyond a place as it is written, and the end."""
+    def add(self, text: str) -> None:
+        """More of it; whoever watches is woken."""
+        self.text += text
+        self._wake()
+
+    def end(self, ending: Ending) -> None:
+        """It is over."""
+        self.ending = ending
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
+
+    async def watch(self, place: int, still_here_s: float = 3600.0) -> AsyncIterator[Watched]:
+        """Text beyond a place as it is written, and the end; a sign of life when nothing came for so many seconds."""
+        loop = asyncio.get_running_loop()
         while True:
-            async with self.changed:
-                await self.changed.wait_for(partial(self._beyond, place))
-                text, ending = self.text[place:], self.ending
+            text, ending = self.text[place:], self.ending
             if text:
                 place += len(text)
                 yield Watched(place, text)
             if ending is not None:
                 yield Watched(place, ending=ending)
                 return
-
-    def _beyond(self, place: int) -> bool:
-        return len(self.text) > place or self.ending is not None
+            if len(self.text) > place or self.ending is not None:
+                continue  # it grew while the watcher was busy
+            waiting = loop.create_future()
+            self._waiting.append(waiting)
+            try:
+                async with asyncio.timeout(still_here_s):
+                    await waiting
+            except TimeoutError:
+                yield Watched(place)
 
 
 class Replies:
@@ -71,6 +101,8 @@ class Replies:
 
     def __init__(self, store: Store, upstream: Upstream, *, most_of_one: int = 2) -> None:
         self._store, self._upstream, self._most = store, upstream, most_of_one
+        self.writer = store.write(take_lease)
+        self._regular: list[asyncio.Task[None]] = []
         self._live: dict[str, LiveReply] = {}
 
     @property
@@ -83,7 +115,40 @@ class Replies:
         """Replies that are being written now."""
         return len(self._live)
 
-    def check_free(self, subject_id: str) -> None:
+    def open(self) -> None:
+        """Begin to keep what is written, and to tell the other processes that this one lives.
+
+        Call it in the event loop that serves.
+        """
+        self._regular = [asyncio.create_task(work, name="replies") for work in (self._beat(), self._flush_regularly())]
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            with contextlib.suppress(OperationalError):  # a store that is away: try again at the next beat
+                await self._keep(lambda c: beat(c, self.writer))
+
+    async def _flush_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            await self._flush([live for live in self._live.values() if len(live.text) > live.kept])
+
+    async def _flush(self, grown: Sequence[LiveReply]) -> None:
+        """Put what is there of some replies on disk, in one commit."""
+        texts = [(live, live.text) for live in grown]
+        if not texts:
+            return
+
+        def keep(connection: Connection) -> None:
+            for live, text in texts:
+                conversations.flush_reply(connection, live.message_id, text)
+
+        with contextlib.suppress(OperationalError):  # the text is still here: the next flush has it too
+            await self._keep(keep)
+            for live, text in texts:
+                live.kept = len(text)
+
+    def check_free(self, subject_id: str | None) -> None:
         """Raise when this subject has as many unfinished replies as one may have.
 
         Raises:
@@ -120,6 +185,10 @@ class Replies:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        for work in self._regular:
+            work.cancel()
+        with contextlib.suppress(OperationalError):
+            await self._keep(lambda c: give_back(c, self.writer))
         await self._upstream.close()
 
     async def _write(self, live: LiveReply, turns: Turns, params: Params) -> None:
@@ -133,24 +202,30 @@ class Replies:
         except Exception:  # a fault of ours must not leave a reply that never ends
             ending = Ending(Status.UPSTREAM_ERROR, error_code="internal")
         try:
-            await self._keep(lambda c: conversations.finish_reply(c, live.message_id, live.text, ending))
+            await self._keep_end(live, ending)
         finally:
-            async with live.changed:
-                live.ending = ending
-                live.changed.notify_all()
+            live.end(ending)
             self._live.pop(live.message_id, None)
 
+    async def _keep_end(self, live: LiveReply, ending: Ending) -> None:
+        """Put the end on disk; a store that is away for a while is waited for."""
+        until, wait_s = monotonic() + _KEEP_TRYING_S, 0.25
+        while True:
+            try:
+                await self._keep(lambda c: conversations.finish_reply(c, live.message_id, live.text, ending))
+                return
+            except OperationalError:
+                if monotonic() > until:
+                    raise
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, 5.0)
+
     async def _follow(self, live: LiveReply, turns: Turns, params: Params) -> Ending:
-        kept, kept_at = 0, monotonic()
         async for piece in self._upstream.stream(turns, params):
             if piece.text:
-                async with live.changed:
-                    live.text += piece.text
-                    live.changed.notify_all()
-                if len(live.text) - kept >= FLUSH_CHARS or monotonic() - kept_at >= FLUSH_S:
-                    so_far = live.text
-                    await self._keep(lambda c, so_far=so_far: conversations.flush_reply(c, live.message_id, so_far))
-                    kept, kept_at = len(so_far), monotonic()
+                live.add(piece.text)
+                if len(live.text) - live.kept >= FLUSH_CHARS:
+                    await self._flush([live])
             if piece.finish_reason is not None:
                 status = Status.LENGTH if piece.finish_reason == "length" else Status.COMPLETE
                 return Ending(status, piece.finish_reason, usage=piece.usage, upstream_id=piece.upstream_id)

@@ -37,6 +37,7 @@ class CollectSettings(Config):
         quarantine_days: days between a last message and its first possible release.
         backup_days: days after which backups are purged.
         max_tokens: longest reply, in tokens.
+        seed: makes the replies of a model in this process a function of the conversation; None samples anew each time.
     """
 
     model: str = "microcosm:chat"
@@ -50,6 +51,7 @@ class CollectSettings(Config):
     quarantine_days: int = Field(default=7, ge=0)
     backup_days: int = Field(default=30, ge=1)
     max_tokens: int = Field(default=1024, ge=1)
+    seed: int | None = None
     limits: ChatLimits = ChatLimits()
     moderate: ModerateSettings = ModerateSettings()
 

@@ -56,6 +56,17 @@ MESSAGES = Table(
     Column("edited_of", String(26)),
     Column("client_msg_id", String(64)),
     Column("flags", Text),
+    Column("writer", String(26)),  # the process that writes it, see agora.rooms.collect.leases
+)
+
+PROCESSES = Table(
+    "processes",
+    METADATA,
+    Column("process_id", String(26), primary_key=True),
+    Column("host", String(16), nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started_us", BigInteger, nullable=False),
+    Column("heartbeat_us", BigInteger, nullable=False),
 )
 
 ANNOTATIONS = Table(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import random
 import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agora.core.errors import AgoraError
+from agora.core.records import stable_id
 from agora.rooms.collect.types import Params
 
 if TYPE_CHECKING:
@@ -64,10 +66,11 @@ class EngineUpstream:
     Args:
         engine: able to ``chat``; closed with this object.
         name: the model's name; None for the engine's URI.
+        seed: makes each reply a function of its conversation, whoever else asks at the time; None samples anew.
     """
 
-    def __init__(self, engine: Engine, *, name: str | None = None) -> None:
-        self._engine, self._name = engine, name or engine.uri
+    def __init__(self, engine: Engine, *, name: str | None = None, seed: int | None = None) -> None:
+        self._engine, self._name, self._seed = engine, name or engine.uri, seed
         self._waiting: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="agora-upstream", daemon=True)
         self._thread.start()
@@ -101,6 +104,11 @@ class EngineUpstream:
         await asyncio.to_thread(self._thread.join)
         self._engine.close()
 
+    def _seed_of(self, asked: _Asked) -> int:
+        if self._seed is None:
+            return random.getrandbits(31)
+        return int(stable_id(self._seed, [[t["role"], t["content"]] for t in asked.turns]), 16) % 2**31
+
     def _work(self) -> None:
         while (first := self._waiting.get()) is not None:
             batch = [first]
@@ -126,7 +134,7 @@ class EngineUpstream:
                     temperature=a.params.temperature,
                     top_p=a.params.top_p,
                     max_tokens=a.params.max_tokens,
-                    seed=int(a.id),
+                    seed=self._seed_of(a),
                 ),
             )
             for a in batch.values()
@@ -157,8 +165,13 @@ class _Asked:
         self.loop.call_soon_threadsafe(settle)
 
 
-def open_upstream(uri: str, **options: Any) -> Upstream:
+def open_upstream(uri: str, *, seed: int | None = None, **options: Any) -> Upstream:
     """The upstream of an engine URI: servers are streamed from, everything else is answered in this process.
+
+    Args:
+        uri: of the engine.
+        seed: of a model in this process, see :class:`EngineUpstream`.
+        options: of :class:`agora.rooms.collect.upstream_http.HttpUpstream`.
 
     Raises:
         AgoraError: the URI is wrong or its model cannot be had.
@@ -170,4 +183,4 @@ def open_upstream(uri: str, **options: Any) -> Upstream:
         from agora.rooms.collect.upstream_http import HttpUpstream
 
         return HttpUpstream.of_uri(uri, **options)
-    return EngineUpstream(open_engine(uri))
+    return EngineUpstream(open_engine(uri), seed=seed)

@@ -6,16 +6,17 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from agora.core.json_text import loads
+from agora.core.json_text import dumps, loads
 from agora.engines._http import retry_after_s
 from agora.engines.registry import parse_uri, server_of
 from agora.rooms.collect.stream_parser import EventStream, EventStreamError
 from agora.rooms.collect.types import Params
 from agora.rooms.collect.upstream import Piece, Turns, UpstreamError
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _TRANSIENT = {429, 502, 503, 504}
 
@@ -36,6 +37,9 @@ class Patience:
 class HttpUpstream:
     """A model behind ``/chat/completions``.
 
+    The client is aiohttp: a reply of 50 words costs it 2 ms of CPU, httpx 14 ms, and a chat streams all day
+    (``benchmarks/collection.py``).
+
     Args:
         base_url: up to and including ``/v1``.
         model: the server's name for the model.
@@ -54,12 +58,9 @@ class HttpUpstream:
         patience: Patience | None = None,
     ) -> None:
         self._model, self._name, self._patience = model, name or model, patience or Patience()
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        wait = httpx.Timeout(self._patience.idle_s, connect=self._patience.connect_s)
-        # proxies of the environment are not for a model that the operator named by address
-        self._client = httpx.AsyncClient(
-            base_url=base_url.rstrip("/") + "/", headers=headers, timeout=wait, trust_env=False
-        )
+        self._url = base_url.rstrip("/") + "/chat/completions"
+        self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
+        self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     def of_uri(cls, uri: str, **options: Any) -> HttpUpstream:
@@ -78,7 +79,7 @@ class HttpUpstream:
         Raises:
             UpstreamError: with a code such as ``upstream_unreachable``, ``upstream_busy``, ``timeout``.
         """
-        body = {
+        asked = {
             "model": self._model,
             "messages": list(turns),
             "stream": True,
@@ -87,6 +88,7 @@ class HttpUpstream:
             "top_p": params.top_p,
             "max_tokens": params.max_tokens,
         }
+        body = dumps(asked)
         deadline = asyncio.get_running_loop().time() + self._patience.total_s
         for attempt in range(self._patience.num_retries + 1):
             begun = False
@@ -103,32 +105,55 @@ class HttpUpstream:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
-    async def _once(self, body: dict[str, Any], deadline: float) -> AsyncIterator[Piece]:
+    def _connections(self) -> aiohttp.ClientSession:
+        """The kept connections; made on first use, because they belong to the running event loop."""
+        import aiohttp
+
+        if self._session is None:
+            wait = aiohttp.ClientTimeout(sock_connect=self._patience.connect_s)  # the others are counted in _once
+            self._session = aiohttp.ClientSession(
+                timeout=wait,
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,  # proxies of the environment are not for a model that the operator named by address
+            )
+        return self._session
+
+    async def _once(self, body: bytes, deadline: float) -> AsyncIterator[Piece]:
+        import aiohttp
+
         now = asyncio.get_running_loop().time
+        reply: _Reply | None = None
+
+        def patience() -> asyncio.Timeout:
+            wait = self._patience.idle_s if reply and reply.begun else self._patience.first_token_s
+            return asyncio.timeout(min(wait, max(0.001, deadline - now())))
+
         try:
-            async with self._client.stream("POST", "chat/completions", json=body) as response:
-                if response.status_code != 200:
-                    raise await _refusal(response)
+            async with patience():
+                response = await self._connections().post(self._url, data=body, headers=self._headers)
+            async with response:
+                if response.status != 200:
+                    raise _refusal(response)
                 reply = _Reply(streamed="event-stream" in response.headers.get("content-type", ""))
-                chunks = response.aiter_bytes().__aiter__()
                 while True:
-                    wait = self._patience.idle_s if reply.begun else self._patience.first_token_s
-                    async with asyncio.timeout(min(wait, max(0.001, deadline - now()))):
-                        raw = await anext(chunks, None)
+                    async with patience():
+                        raw = await response.content.readany() or None
                     for piece in reply.feed(raw):
                         yield piece
                     if raw is None or reply.done:
                         break
-        except TimeoutError as err:
+        except TimeoutError as err:  # of aiohttp's too
             raise UpstreamError("timeout", "the model took too long") from err
-        except httpx.TimeoutException as err:
-            raise UpstreamError("timeout", "the model took too long") from err
-        except httpx.ConnectError as err:
+        except aiohttp.ClientConnectorError as err:
             raise _PassingError(UpstreamError("upstream_unreachable", "the model's server cannot be reached")) from err
-        except httpx.HTTPError as err:
-            raise UpstreamError("upstream_broken", f"the connection broke ({type(err).__name__})") from err
+        except aiohttp.ClientError as err:
+            broken = UpstreamError("upstream_broken", f"the connection broke ({type(err).__name__})")
+            # a kept connection that the server had closed: nothing was answered, so asking again is safe
+            raise (_PassingError(broken) if reply is None else broken) from err
         except EventStreamError as err:
             raise UpstreamError("upstream_invalid", str(err)) from err
         for piece in reply.finish():
@@ -143,13 +168,12 @@ class _PassingError(Exception):
         self.error, self.after_s = error, after_s
 
 
-async def _refusal(response: httpx.Response) -> Exception:
-    """The error for an answer that is none. Its body may be a page of HTML and is not shown."""
-    await response.aread()
-    status = response.status_code
+def _refusal(response: aiohttp.ClientResponse) -> Exception:
+    """The error for an answer that is none. Its body may be a page of HTML and is not read."""
+    status = response.status
     if status in _TRANSIENT:
         busy = UpstreamError("upstream_busy", f"the model's server is busy (HTTP {status})")
-        return _PassingError(busy, retry_after_s(response))
+        return _PassingError(busy, retry_after_s(response.headers))
     return UpstreamError("upstream_refused", f"the model's server refused (HTTP {status})", retryable=status >= 500)
 
 

@@ -1,17 +1,19 @@
-"""The microcosm's visitors at the real service: consent, conversation, and what each went away with.
+"""The microcosm's visitors at the real service: consent, conversation, a rating, and what each went away with.
 
 They speak HTTP like anyone else, so they are a load generator too; and since the world knows what each wanted and what
-was planted, everything after (enrichment, mining, release) can be measured against the truth.
+was planted, everything after (enrichment, mining, release) can be measured against the truth. Some agree to the terms
+and decline publication, some erase what they wrote before they leave, some withdraw.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import httpx
 
@@ -22,11 +24,19 @@ from agora.rooms.collect.stream_parser import EventStream
 
 _MOST_ROUNDS = 12
 _PATIENCE_S = 120.0
+_RATES = 0.6  # share of visitors who rate the replies they get
+_ENDS = {"kept": 0.88, "declined": 0.05, "erased": 0.05, "withdrawn": 0.02}
+End = Literal["kept", "declined", "erased", "withdrawn"]
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One visitor's stay. ``answered`` says for each goal whether some answer was right, as the world judges."""
+    """One visitor's stay.
+
+    ``answered`` counts the goals to which some answer was right, as the world judges; ``end`` is what became of the
+    conversation: kept for publication, never held because publication was declined, erased with the receipt, or
+    withdrawn.
+    """
 
     visitor: str
     conversation_id: str
@@ -35,6 +45,13 @@ class Visit:
     goals: int
     answered: int
     refused: str | None = None
+    end: End = "kept"
+    liked: int = 0
+    disliked: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file of visits."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,9 @@ class VisitReport:
             "rounds": self.rounds,
             "goals": sum(visit.goals for visit in self.visits),
             "answered": sum(visit.answered for visit in self.visits),
+            "liked": sum(visit.liked for visit in self.visits),
+            "disliked": sum(visit.disliked for visit in self.visits),
+            "ends": dict(sorted(Counter(visit.end for visit in self.visits).items())),
             "planted": dict(sorted(Counter(visit.plant for visit in self.visits if visit.plant).items())),
             "refused": sum(visit.refused is not None for visit in self.visits),
         }
@@ -96,28 +116,48 @@ async def _send_all(url: str, visitors: Sequence[Visitor], concurrency: int, see
 
 
 async def _visit(http: httpx.AsyncClient, visitor: Visitor, seed: int) -> Visit:
-    await _consent(http)
+    """Who they are decides what they do, whatever the order in which they come."""
+    rng = random.Random(f"visit/{visitor.seed}")
+    end: End = rng.choices(tuple(_ENDS), tuple(_ENDS.values()))[0]  # type: ignore[assignment]
+    rates = rng.random() < _RATES
+    receipt = await _consent(http, publish=end != "declined")
+    if receipt is None:
+        return Visit(visitor.id, "", visitor.plant, 0, len(visitor.goals), 0, None, "declined")
     conversation = (await _ok(http.post("/api/v1/conversations")))["id"]
     history: list[dict[str, str]] = []
     parent, refused = None, None
+    rated: Counter[int] = Counter()
     while len(history) < 2 * _MOST_ROUNDS and (text := visitor.next_message(history)) is not None:
         body = {"content": text, "client_msg_id": f"{seed}-{len(history)}", "parent_id": parent}
         answer = await http.post(f"/api/v1/conversations/{conversation}/messages", json=body)
         if answer.status_code != 200:
             refused = str(answer.json()["error"]["code"])
             break
+        before = sum(visitor.answered(history))
         parent, reply = _read_reply(answer.content)
         history += [{"role": "user", "content": text}, {"role": "assistant", "content": reply}]
+        if rates and any(text.endswith(question) for question in visitor.questions):
+            rating = 1 if sum(visitor.answered(history)) > before else -1
+            await _ok(http.post("/api/v1/feedback", json={"message_id": parent, "rating": rating}))
+            rated[rating] += 1
+    if end == "erased":
+        await _ok(http.post("/api/v1/receipts/delete", json={"receipt": receipt}))
+    elif end == "withdrawn":
+        await _ok(http.post("/api/v1/consent/withdraw"))
     answered = sum(visitor.answered(history))
-    return Visit(visitor.id, conversation, visitor.plant, len(history) // 2, len(visitor.goals), answered, refused)
+    rounds, goals = len(history) // 2, len(visitor.goals)
+    return Visit(visitor.id, conversation, visitor.plant, rounds, goals, answered, refused, end, rated[1], rated[-1])
 
 
-async def _consent(http: httpx.AsyncClient) -> None:
+async def _consent(http: httpx.AsyncClient, *, publish: bool) -> str | None:
+    """Take both steps; the receipt, or None after declining publication."""
     now = await _ok(http.get("/api/v1/consent/current"))
     terms = {"version": now["version"], "sha256": now["sha256"], "accepted": True, "age_confirmed": True}
     token = (await _ok(http.post("/api/v1/consent/terms", json=terms)))["visit"]
     http.headers["authorization"] = f"Bearer {token}"  # a secure cookie would not travel over plain HTTP
-    await _ok(http.post("/api/v1/consent/publication", json={"version": now["version"], "decision": "publish"}))
+    decision = {"version": now["version"], "decision": "publish" if publish else "decline"}
+    receipt = (await _ok(http.post("/api/v1/consent/publication", json=decision)))["receipt"]
+    return str(receipt) if receipt else None
 
 
 async def _ok(request: Any) -> dict[str, Any]:
