@@ -26,6 +26,12 @@ def from_here(request: Request) -> None:
         raise RefusalError("cross_site", "this request comes from a page of another site", 403)
 
 
+def came_from_this_machine(request: Request) -> bool:
+    """Whether a program on this machine asks, and not a proxy here for someone elsewhere."""
+    forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip", "via"))
+    return not forwarded and request.client is not None and request.client.host in ("127.0.0.1", "::1")
+
+
 def check_form(request: Request, session: str, token: str) -> None:
     """Refuse a form that no page of ours gave to this session.
 

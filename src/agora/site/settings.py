@@ -21,6 +21,7 @@ class SiteSettings(Config):
         locales: languages offered; the first is used where a visitor asks for none of them.
         secure_cookies: send cookies over HTTPS only; turned off for plain ``http://localhost``.
         trusted_proxies: networks whose ``X-Forwarded-For`` is believed, counted from the right.
+        shutdown_s: seconds that replies get to end when the server is told to stop; then they are kept as interrupted.
         sign_in_tries_per_minute: passwords that one address may try.
         sign_in_tries_per_name: passwords that may be tried for one account in an hour, from anywhere.
         max_body_kib: largest request body.
@@ -32,6 +33,7 @@ class SiteSettings(Config):
     locales: tuple[str, ...] = ("en", "de")
     secure_cookies: bool = True
     trusted_proxies: tuple[str, ...] = ()
+    shutdown_s: int = Field(default=10, ge=1)
     sign_in_tries_per_minute: int = Field(default=5, ge=1)
     sign_in_tries_per_name: int = Field(default=30, ge=1)
     max_body_kib: int = Field(default=64, ge=1, le=1 << 20)

@@ -1,7 +1,9 @@
-"""What stands for a network address. The address itself is never stored."""
+"""What stands for a network address. The address itself is stored nowhere but in :mod:`agora.store.addresses`."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
 
 from agora.store.keys import Keys
@@ -29,3 +31,12 @@ def ip_pseudonym(keys: Keys, address: str | None) -> tuple[int, str | None]:
     if canonical is None:
         return keys.epochs[-1].number, None
     return keys.pseudonym("ip" + canonical)
+
+
+def pseudonyms_of(keys: Keys, address: str | None) -> list[str]:
+    """What stands for an address in each epoch whose key is kept: it may have been blocked in an earlier one."""
+    canonical = canonical_ip(address) if address else None
+    if canonical is None:
+        return []
+    value = f"ip{canonical}".encode()
+    return [hmac.new(epoch.secret, value, hashlib.sha256).hexdigest() for epoch in keys.epochs]

@@ -93,8 +93,44 @@ ACCOUNT_SESSIONS = Table(
     Column("expires_us", BigInteger, nullable=False),
 )
 
+ADDRESSES = Table(
+    "addresses",
+    METADATA,
+    Column("ip_pseudonym", String(64), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # encrypted with a key outside the database
+    Column("seen_us", BigInteger, nullable=False),
+)
+
+BLOCKS = Table(
+    "blocks",
+    METADATA,
+    Column("ip_pseudonym", String(64), primary_key=True),
+    Column("until_us", BigInteger, nullable=False),
+    Column("account_id", String(26), nullable=False),
+)
+
+SPENT = Table(
+    "spent",  # sums of a day, see agora.store.spending
+    METADATA,
+    Column("day", Integer, primary_key=True),  # days since 1970, UTC
+    Column("kind", String(32), primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+)
+
+Index("ix_addresses_seen", ADDRESSES.c.seen_us)
 Index("ix_account_sessions_account", ACCOUNT_SESSIONS.c.account_id)
 Index("ix_limit_hits_window", LIMIT_HITS.c.window_us)
 Index("ix_subjects_ip", SUBJECTS.c.ip_pseudonym)
 
-__all__ = ["ACCOUNTS", "ACCOUNT_SESSIONS", "CONSENT_TEXTS", "EVENTS", "LIMIT_HITS", "METADATA", "SUBJECTS"]
+__all__ = [
+    "ACCOUNTS",
+    "ACCOUNT_SESSIONS",
+    "ADDRESSES",
+    "BLOCKS",
+    "CONSENT_TEXTS",
+    "EVENTS",
+    "LIMIT_HITS",
+    "METADATA",
+    "SPENT",
+    "SUBJECTS",
+]

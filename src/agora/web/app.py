@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -22,28 +24,36 @@ from agora.rooms.collect import facade as collect_facade
 from agora.rooms.collect import pages as collect_pages
 from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.consent_texts import consent_texts
+from agora.rooms.collect.guard import api as guard_api
+from agora.rooms.collect.guard import pages as guard_pages
+from agora.rooms.collect.guard.budget import Budget
 from agora.rooms.collect.moderate import api as moderate_api
 from agora.rooms.collect.moderate import pages as moderate_pages
 from agora.rooms.collect.removal import expire_unpublished
 from agora.rooms.collect.replies import Replies
-from agora.rooms.collect.settings import ServeSettings
+from agora.rooms.collect.settings import CollectSettings, ServeSettings
 from agora.rooms.collect.upstream import Upstream
-from agora.site.accounts import load_operator
+from agora.site.accounts import load_operator, require_role
 from agora.site.accounts import router as accounts_router
 from agora.site.pages import LOCALE_COOKIE, NavLink, Site
 from agora.site.refusals import RefusalError
-from agora.site.requests import from_here
+from agora.site.requests import came_from_this_machine, from_here
 from agora.site.security import BodyLimit, SecureHeaders, inside
 from agora.store import Store
 from agora.store.accounts import Role
+from agora.store.addresses import forget_addresses
 from agora.store.consent import ConsentError, register_texts
 from agora.store.limits import LimitError, forget_old
+from agora.store.spending import forget_spending
+from agora.web.numbers import numbers
+from agora.web.watching import Watching, prometheus
 
-PACKAGES = ("agora.site", "agora.rooms.collect", "agora.rooms.collect.moderate")
+PACKAGES = ("agora.site", "agora.rooms.collect", "agora.rooms.collect.moderate", "agora.rooms.collect.guard")
 NAV = (
     NavLink("/chat", "collect.nav.chat"),
     NavLink("/receipt", "collect.nav.receipt"),
     NavLink("/moderate", "moderate.nav", Role.MODERATOR),
+    NavLink("/admin", "guard.nav", Role.ADMIN),
 )
 _HOUSEKEEPING_S = 3600.0
 _CONSENT_STATUS = {"consent_version_stale": 409, "consent_step_order": 409}
@@ -62,11 +72,12 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     """
     texts = dict(consent_texts(settings.site, settings.collect))
     store.write(lambda c: register_texts(c, texts.values()))
-    replies = Replies(store, upstream, most_of_one=settings.collect.limits.streams)
+    budget = Budget(settings.collect.budget)
+    replies = Replies(store, upstream, most_of_one=settings.collect.limits.streams, budget=budget)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        keeping = asyncio.create_task(_keep_house(store, settings.collect.retention_unpublished_h))
+        keeping = asyncio.create_task(_keep_house(store, settings.collect))
         replies.open()
         yield
         keeping.cancel()
@@ -82,16 +93,18 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     )
     app.state.site = Site(settings.site, store, PACKAGES, NAV)
     app.state.chat = Chat(store, settings.collect, texts, replies)
-    routers = (accounts_router, moderate_api.router, moderate_pages.router)
+    routers = (accounts_router, moderate_api.router, moderate_pages.router, guard_api.router, guard_pages.router)
     for router in (*routers, collect_api.router, collect_facade.router, collect_pages.router):
         app.include_router(router)
-    _add_own_routes(app, store, replies)
+    requests: Counter[tuple[str, int]] = Counter()
+    _add_own_routes(app, store, requests)
     _add_refusals(app)
     for package in reversed(PACKAGES):
         folder = files(package) / "static"
         app.mount(_static_path(package), StaticFiles(directory=str(folder)), name=package)
     app.add_middleware(BodyLimit, max_bytes=settings.site.max_body_kib * 1024)
     app.add_middleware(SecureHeaders)
+    app.add_middleware(Watching, requests=requests)
     return app
 
 
@@ -99,16 +112,22 @@ def _static_path(package: str) -> str:
     return "/static" if package == "agora.site" else f"/static/{package.rpartition('.')[2]}"
 
 
-async def _keep_house(store: Store, unpublished_h: int) -> None:
-    """Turn the key epochs over, forget counters that are long over, erase what was never to be published."""
+async def _keep_house(store: Store, settings: CollectSettings) -> None:
+    """Turn the key epochs over, forget what is kept for a while only, erase what was never to be published."""
+
+    def forget(connection: Connection) -> None:
+        forget_old(connection)
+        forget_addresses(connection, settings.abuse.address_h)
+        forget_spending(connection)
+
     while True:
         store.keys.rotate()
-        await asyncio.wrap_future(store.submit(forget_old))
-        await asyncio.to_thread(expire_unpublished, store, unpublished_h)
+        await asyncio.wrap_future(store.submit(forget))
+        await asyncio.to_thread(expire_unpublished, store, settings.retention_unpublished_h)
         await asyncio.sleep(_HOUSEKEEPING_S)
 
 
-def _add_own_routes(app: FastAPI, store: Store, replies: Replies) -> None:
+def _add_own_routes(app: FastAPI, store: Store, requests: Counter[tuple[str, int]]) -> None:
     @app.get("/health")
     async def health() -> Response:
         """Whether the store can be written: 200, or 503."""
@@ -119,12 +138,13 @@ def _add_own_routes(app: FastAPI, store: Store, replies: Replies) -> None:
         return JSONResponse({"status": "ok", "version": __version__})
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
-        """Numbers for a monitoring system, in Prometheus' text format."""
-        return PlainTextResponse(
-            f"# TYPE agora_replies_live gauge\nagora_replies_live {replies.count}\n",
-            media_type="text/plain; version=0.0.4",
-        )
+    async def metrics(request: Request) -> Response:
+        """Numbers for a monitoring system, in Prometheus' text format: for this machine, and for signed-in admins."""
+        if not came_from_this_machine(request):
+            require_role(request, Role.ADMIN)
+        chat: Chat = app.state.chat
+        text = prometheus(await chat.read(lambda c: numbers(c, chat, requests)))
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.post("/locale", include_in_schema=False, dependencies=[Depends(from_here)])
     async def set_locale(request: Request) -> Response:

@@ -20,6 +20,9 @@ def serve(
     keys: Annotated[
         Path | None, typer.Option("--keys", help="File of secret keys; default: beside the database.")
     ] = None,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="One JSON line on stderr for each request: route, status, time.")
+    ] = False,
 ) -> None:
     """Serve the web app: a consented chat in front of any model, and everyone's right to erase what they wrote."""
     from agora.core.config import load_config
@@ -30,4 +33,4 @@ def serve(
     if model:
         chosen.append(f"collect.model={model}")
     settings = load_config(ServeSettings, config, chosen)
-    run_server(settings, db=db, keys=keys, host=host, port=port)
+    run_server(settings, db=db, keys=keys, host=host, port=port, log_json=log_json)

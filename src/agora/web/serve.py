@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import socket
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 from agora.core.errors import UsageError
 from agora.rooms.collect.settings import ServeSettings
 
-_GRACE_S = 10
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
-def run_server(settings: ServeSettings, *, db: str, keys: Path | None, host: str, port: int) -> None:
+def run_server(
+    settings: ServeSettings, *, db: str, keys: Path | None, host: str, port: int, log_json: bool = False
+) -> None:
     """Serve until interrupted; replies that are being written get a moment to end.
 
     Args:
@@ -27,6 +24,7 @@ def run_server(settings: ServeSettings, *, db: str, keys: Path | None, host: str
         host: address to listen on. Plain HTTP on another address than this machine's keeps secure cookies, so it needs
             a proxy that speaks HTTPS.
         port: 0 for any that is free.
+        log_json: write a line of JSON for each request.
 
     Raises:
         UsageError: the port is taken, or a PostgreSQL database comes without a file of keys.
@@ -37,6 +35,7 @@ def run_server(settings: ServeSettings, *, db: str, keys: Path | None, host: str
     from agora.rooms.collect.upstream import open_upstream
     from agora.store import Store, keys_beside
     from agora.web.app import create_app
+    from agora.web.watching import log_as_json
 
     if host in _LOCAL:  # a browser on this machine has no HTTPS to send a secure cookie over
         site = settings.site.model_copy(update={"secure_cookies": False})
@@ -53,12 +52,12 @@ def run_server(settings: ServeSettings, *, db: str, keys: Path | None, host: str
             access_log=False,
             server_header=False,
             proxy_headers=False,  # the app itself decides which proxies to believe
-            timeout_graceful_shutdown=_GRACE_S,
+            timeout_graceful_shutdown=settings.site.shutdown_s,
             timeout_keep_alive=15,
         )
         # the writer's thread and the loop hand over often; 5 ms a time would be what a first word waits for
         sys.setswitchinterval(0.0005)
-        _log_as_json()
+        log_as_json(requests=log_json)
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         store.close()
@@ -74,27 +73,3 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.close()
         raise UsageError(f"cannot listen on {host}:{port}: {err.strerror}", hint="choose another --port") from err
     return listening
-
-
-class _JsonLines(logging.Formatter):
-    """One JSON object a line: when, how grave, where from. Messages of ours never hold what a person wrote."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        row: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info and record.exc_info[0]:
-            row["error"] = record.exc_info[0].__name__
-        return json.dumps(row)
-
-
-def _log_as_json() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
-    for name in ("uvicorn", "uvicorn.error"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.WARNING)

@@ -440,8 +440,8 @@ def test_other_words_under_the_same_version_are_refused_at_start(tmp_path: Path,
         pass
     with pytest.raises(ConsentError, match="new version"), live_app(tmp_path, model, settings(license="CC0")):
         pass
-    with live_app(tmp_path, model, settings(license="CC0", consent_version="2")) as (address, _):
-        assert Person(address).http.get("/api/v1/consent/current").json()["version"] == "2"
+    with live_app(tmp_path, model, settings(license="CC0", consent_version="3")) as (address, _):
+        assert Person(address).http.get("/api/v1/consent/current").json()["version"] == "3"
 
 
 _SERVER = """

@@ -13,16 +13,19 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 
 from agora.core.json_text import dumps
 from agora.rooms.collect import conversations, erase
 from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.event_stream import PING, PING_S, EventStreamResponse, event
+from agora.rooms.collect.guard.admission import check_address
 from agora.rooms.collect.replies import Watched
 from agora.rooms.collect.sending import Begun
 from agora.rooms.collect.types import NewMessage, Params, Status
 from agora.site.pages import Site, site_of
 from agora.site.requests import address_of, from_here
+from agora.store.addresses import remember_address
 from agora.store.consent import (
     ConsentError,
     ConsentText,
@@ -34,7 +37,7 @@ from agora.store.consent import (
     withdraw,
 )
 from agora.store.limits import Limit, count
-from agora.store.pseudonyms import ip_pseudonym
+from agora.store.pseudonyms import ip_pseudonym, pseudonyms_of
 
 VISIT = "visit"
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -195,7 +198,7 @@ def current_consent(chat: TheChat, site: TheSite, request: Request, locale: str 
 async def give_terms(body: TermsBody, chat: TheChat, site: TheSite, request: Request, response: Response) -> Any:
     """Accept the terms; the visit's cookie comes with the answer, and its value for programs."""
     text = _read_words(chat, body.version, body.sha256)
-    subject = await chat.write(lambda c: accept_terms(c, chat.store.keys, text, visitor_of(request)))
+    subject = await chat.write(lambda c: begin_visit(c, chat, text, visitor_of(request)))
     site.cookies.set(response, VISIT, subject.id)
     return {"state": subject.state, "visit": site.cookies.dump(subject.id)}
 
@@ -224,9 +227,9 @@ async def withdraw_consent(chat: TheChat, request: Request) -> Any:
 
 
 @router.post("/conversations", status_code=201)
-async def create(chat: TheChat, subject: Consented) -> Any:
+async def create(request: Request, chat: TheChat, subject: Consented) -> Any:
     """Begin a conversation."""
-    return {"id": await chat.new_conversation(subject)}
+    return {"id": await chat.new_conversation(subject, address_of(request))}
 
 
 @router.get("/conversations")
@@ -304,6 +307,19 @@ async def use_receipt(
     empty: dict[str, Any] = {"subject": None, "conversations": []}
     kept = await chat.read(lambda c: erase.export_subject(c, subject.id)) if subject else empty
     return kept if verb == "export" else {"conversations": len(kept["conversations"])}
+
+
+def begin_visit(connection: Connection, chat: Chat, text: ConsentText, visitor: Visitor) -> Subject:
+    """The first step of consent, unless the address is blocked; the address is kept encrypted for a while.
+
+    Raises:
+        RefusalError: ``address_blocked``.
+    """
+    keys = chat.store.keys
+    check_address(connection, pseudonyms_of(keys, visitor.address))
+    if chat.settings.abuse.address_h:
+        remember_address(connection, keys, visitor.address)
+    return accept_terms(connection, keys, text, visitor)
 
 
 async def subject_with_receipt(chat: Chat, request: Request, receipt: str) -> Subject | None:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from time import monotonic
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from agora.rooms.collect import conversations
+from agora.rooms.collect.guard.admission import check_visitor
+from agora.rooms.collect.guard.context import fit_turns
 from agora.rooms.collect.replies import Replies, Watched
-from agora.rooms.collect.sending import Begun, Reply, keep_another, keep_message
+from agora.rooms.collect.sending import Begun, Reply, keep_another, keep_message, note_truncated
 from agora.rooms.collect.settings import CollectSettings
 from agora.rooms.collect.types import ChatError, ChatMessage, Ending, NewMessage, Params, Status
 from agora.store import Store
+from agora.store.addresses import remember_address
 from agora.store.consent import ConsentText, Subject, find_subject, require_consent
 from agora.store.limits import Limit, count
 
@@ -39,6 +43,7 @@ class Chat:
         self, store: Store, settings: CollectSettings, texts: dict[str, ConsentText], replies: Replies
     ) -> None:
         self.store, self.settings, self.texts, self.replies = store, settings, texts, replies
+        self.budget = replies.budget
         limits = settings.limits
         self._per_minute = Limit("minute", limits.messages_per_minute, 60)
         self._per_day = Limit("day", limits.messages_per_day, 86_400)
@@ -69,9 +74,15 @@ class Chat:
         """
         return self._may_chat(await self.subject(subject_id))
 
-    async def new_conversation(self, subject: Subject, *, source: str = "web") -> str:
-        """Begin a conversation."""
-        return await self.write(lambda c: conversations.create_conversation(c, subject.id, source=source))
+    async def new_conversation(self, subject: Subject, address: str | None, *, source: str = "web") -> str:
+        """Begin a conversation; the address it begins from is kept encrypted for a while."""
+
+        def run(connection: Connection) -> str:
+            if self.settings.abuse.address_h:
+                remember_address(connection, self.store.keys, address)
+            return conversations.create_conversation(connection, subject.id, source=source)
+
+        return await self.write(run)
 
     async def send(self, subject_id: str | None, new: NewMessage, params: Params) -> Begun:
         """Keep a person's message and begin the reply. The same message sent twice is kept once.
@@ -90,9 +101,10 @@ class Chat:
             subject = self._may_chat(find_subject(connection, subject_id))
             _check_text(new.content, self.settings.limits.chars)
             most = self.settings.limits.rounds
-            return keep_message(
+            begun = keep_message(
                 connection, subject, new, reply, most_rounds=most, count=lambda: self._count(connection, subject)
             )
+            return self._charge(connection, begun, reply)
 
         return self._begin(await self.write(keep), reply)
 
@@ -109,7 +121,8 @@ class Chat:
 
         def keep(connection: Connection) -> Begun:
             subject = self._may_chat(find_subject(connection, subject_id))
-            return keep_another(connection, subject, reply_id, reply, count=lambda: self._count(connection, subject))
+            begun = keep_another(connection, subject, reply_id, reply, count=lambda: self._count(connection, subject))
+            return self._charge(connection, begun, reply)
 
         return self._begin(await self.write(keep), reply)
 
@@ -182,12 +195,24 @@ class Chat:
 
     def _begin(self, begun: Begun, reply: Reply) -> Begun:
         if begun.is_new:
-            prompt = self.settings.system_prompt
-            system = [{"role": "system", "content": prompt}] if prompt else []
-            self.replies.start(begun.subject_id, begun.message_id, [*system, *begun.turns], reply.params)
+            self.replies.start(begun.subject_id, begun.message_id, begun.turns, reply.params, begun.charge)
         return begun
 
+    def _charge(self, connection: Connection, begun: Begun, reply: Reply) -> Begun:
+        """Cut the history to what the model holds and charge the reply at its longest, or refuse it."""
+        if not begun.is_new:
+            return begun
+        prompt = self.settings.system_prompt
+        system = [{"role": "system", "content": prompt}] if prompt else []
+        longest = reply.params.max_tokens
+        fitted = fit_turns([*system, *begun.turns], self.settings.context_tokens, longest)
+        charge = self.budget.charge(connection, fitted.tokens, longest)
+        if fitted.truncated_rounds:
+            note_truncated(connection, begun, reply.params, fitted.truncated_rounds)
+        return replace(begun, turns=tuple(fitted.turns), charge=charge)
+
     def _count(self, connection: Connection, subject: Subject) -> None:
+        check_visitor(connection, self.settings.abuse, subject)
         wanted = [(self._per_minute, subject.id), (self._per_day, subject.id)]
         if subject.ip_pseudonym:
             wanted.append((self._per_address, subject.ip_pseudonym))

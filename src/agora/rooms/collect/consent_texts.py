@@ -8,6 +8,7 @@ from importlib.resources import files
 from agora.core.errors import DataError
 from agora.rooms.collect.settings import CollectSettings
 from agora.site.settings import SiteSettings
+from agora.site.translations import read_words
 from agora.store.consent import ConsentText
 
 _BETWEEN = "\n---\n"
@@ -29,7 +30,10 @@ def _text(locale: str, site: SiteSettings, collect: CollectSettings) -> ConsentT
     terms, between, publication = path.read_text(encoding="utf-8").partition(_BETWEEN)
     if not between:
         raise DataError("the consent text lacks the line --- between its two steps", where=str(path))
+    words = read_words("agora.rooms.collect", locale)
+    address = words[f"collect.consent.address_{'kept' if collect.abuse.address_h else 'not_kept'}"]
     values = {
+        "address": address.format(hours=collect.abuse.address_h),
         "operator": site.operator,
         "contact": site.contact or site.operator,
         "provider": collect.provider,

@@ -18,7 +18,7 @@ from agora.rooms.collect.release.publish import note_erased
 from agora.rooms.collect.release.tables import RELEASE_ROWS
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
 from agora.store import events
-from agora.store.tables import SUBJECTS
+from agora.store.tables import ADDRESSES, SUBJECTS
 
 
 def export_subject(connection: Connection, subject_id: str) -> dict[str, Any]:
@@ -82,6 +82,8 @@ def erase_conversation(connection: Connection, conversation_id: str, *, reason: 
 def erase_subject(connection: Connection, subject_id: str) -> int:
     """Erase all of a subject's conversations and what is known of the person; the row itself stays as withdrawn."""
     count = erase_conversations(connection, subject_id)
+    pseudonym = select(SUBJECTS.c.ip_pseudonym).where(SUBJECTS.c.subject_id == subject_id).scalar_subquery()
+    connection.execute(delete(ADDRESSES).where(ADDRESSES.c.ip_pseudonym == pseudonym))
     connection.execute(
         update(SUBJECTS)
         .where(SUBJECTS.c.subject_id == subject_id)

@@ -6,6 +6,7 @@ import secrets
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
+from sqlalchemy import Connection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from agora.rooms.collect import conversations
@@ -14,16 +15,19 @@ from agora.rooms.collect.api import (
     Consented,
     TheChat,
     TheSite,
+    begin_visit,
     erase_with_receipt,
     subject_with_receipt,
     visit_of,
     visitor_of,
 )
+from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.erase import export_subject
+from agora.rooms.collect.guard.proof import make_challenge
 from agora.rooms.collect.show import branches, shown_messages
 from agora.rooms.collect.types import ChatError, NewMessage, Params
-from agora.site.requests import check_form, from_here
-from agora.store.consent import ConsentError, ConsentState, accept_terms, decide_publication
+from agora.site.requests import address_of, check_form, from_here
+from agora.store.consent import ConsentError, ConsentState, decide_publication
 
 router = APIRouter(include_in_schema=False)
 Text = Annotated[str, Form()]
@@ -58,7 +62,7 @@ async def give_terms(
         return site.page(request, "terms.html.j2", text=text, settings=chat.settings, incomplete=True, status=422)
     if sha256 != text.sha256:
         raise ConsentError("consent_version_stale", "the words have changed; please read them again")
-    subject = await chat.write(lambda c: accept_terms(c, chat.store.keys, text, visitor_of(request)))
+    subject = await chat.write(lambda c: begin_visit(c, chat, text, visitor_of(request)))
     response = RedirectResponse("/consent", 303)
     site.cookies.set(response, VISIT, subject.id)
     return response
@@ -85,10 +89,8 @@ async def give_publication(
 @router.get("/chat")
 async def chat_start(request: Request, chat: TheChat, site: TheSite, subject: Consented) -> Response:
     """One's conversations, and a new one."""
-    listed = await chat.read(lambda c: conversations.conversations_of(c, subject.id))
-    return site.page(
-        request, "chat.html.j2", session=subject.id, **_chat_values(chat, listed), conversation=None, reported=False
-    )
+    values = await chat.read(lambda c: _chat_values(c, chat, subject.id))
+    return site.page(request, "chat.html.j2", session=subject.id, **values, conversation=None, reported=False)
 
 
 @router.get("/chat/{conversation_id}")
@@ -103,17 +105,21 @@ async def chat_page(
 ) -> Response:
     """One conversation, along one of its branches."""
     messages = await chat.messages(subject.id, conversation_id)
-    listed = await chat.read(lambda c: conversations.conversations_of(c, subject.id))
     shown = shown_messages(messages, leaf)
-    values = _chat_values(chat, listed) | {"shown": shown, "siblings": branches(messages, [m.id for m in shown])}
+    values = await chat.read(lambda c: _chat_values(c, chat, subject.id)) | {
+        "shown": shown,
+        "siblings": branches(messages, [m.id for m in shown]),
+    }
     return site.page(
         request, "chat.html.j2", session=subject.id, conversation=conversation_id, **values, reported=reported
     )
 
 
-def _chat_values(chat: Any, listed: list[tuple[str, int, str]]) -> dict[str, Any]:
+def _chat_values(connection: Connection, chat: Chat, subject_id: str) -> dict[str, Any]:
     return {
-        "listed": listed,
+        "listed": conversations.conversations_of(connection, subject_id),
+        "budget": chat.budget.state(connection),
+        "proof": make_challenge(connection, chat.store.keys, chat.settings.abuse, subject_id),
         "model": chat.replies.model,
         "settings": chat.settings,
         "client_msg_id": secrets.token_urlsafe(12),
@@ -128,7 +134,7 @@ async def new_chat(request: Request, chat: TheChat, subject: Consented, content:
     check_form(request, subject.id, form_token)
     if not content.strip():
         raise ChatError("empty_message", "the message is empty", 422)
-    conversation_id = await chat.new_conversation(subject)
+    conversation_id = await chat.new_conversation(subject, address_of(request))
     return await _send(chat, subject, NewMessage(conversation_id, content, secrets.token_urlsafe(12)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -16,6 +17,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from agora.rooms.collect import conversations
+from agora.rooms.collect.guard.budget import Budget, Charge
+from agora.rooms.collect.guard.context import estimate_tokens
+from agora.rooms.collect.guard.settings import BudgetSettings
 from agora.rooms.collect.leases import HEARTBEAT_S, beat, give_back, take_lease
 from agora.rooms.collect.types import ChatError, Ending, Params, Status
 from agora.rooms.collect.upstream import Turns, Upstream, UpstreamError
@@ -50,6 +54,7 @@ class LiveReply:
     kept: int = 0  # characters on disk
     task: asyncio.Task[None] | None = None
     stopping: bool = False
+    charge: Charge | None = None
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     def add(self, text: str) -> None:
@@ -97,9 +102,12 @@ class Replies:
         store: where they are kept.
         upstream: who writes them.
         most_of_one: how many one subject may have at once.
+        budget: where a reply's charge is corrected when it ends. ``ended`` counts replies by status.
     """
 
-    def __init__(self, store: Store, upstream: Upstream, *, most_of_one: int = 2) -> None:
+    def __init__(self, store: Store, upstream: Upstream, *, most_of_one: int = 2, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget(BudgetSettings())
+        self.ended: Counter[str] = Counter()
         self._store, self._upstream, self._most = store, upstream, most_of_one
         self.writer = store.write(take_lease)
         self._regular: list[asyncio.Task[None]] = []
@@ -157,9 +165,11 @@ class Replies:
         if sum(live.subject_id == subject_id for live in self._live.values()) >= self._most:
             raise ChatError("too_many_streams", "please wait until a reply is finished", 429, retry_after_s=5)
 
-    def start(self, subject_id: str, message_id: str, turns: Turns, params: Params) -> None:
+    def start(
+        self, subject_id: str, message_id: str, turns: Turns, params: Params, charge: Charge | None = None
+    ) -> None:
         """Begin to write the reply with this id; it is in the store already."""
-        live = LiveReply(message_id, subject_id, self._upstream.name)
+        live = LiveReply(message_id, subject_id, self._upstream.name, charge=charge)
         self._live[message_id] = live
         live.task = asyncio.create_task(self._write(live, turns, params), name=f"reply {message_id}")
 
@@ -204,6 +214,7 @@ class Replies:
         try:
             await self._keep_end(live, ending)
         finally:
+            self.ended[ending.status] += 1
             live.end(ending)
             self._live.pop(live.message_id, None)
 
@@ -212,13 +223,18 @@ class Replies:
         until, wait_s = monotonic() + _KEEP_TRYING_S, 0.25
         while True:
             try:
-                await self._keep(lambda c: conversations.finish_reply(c, live.message_id, live.text, ending))
+                await self._keep(lambda c: self._finish(c, live, ending))
                 return
             except OperationalError:
                 if monotonic() > until:
                     raise
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, 5.0)
+
+    def _finish(self, connection: Connection, live: LiveReply, ending: Ending) -> None:
+        conversations.finish_reply(connection, live.message_id, live.text, ending)
+        if live.charge is not None:
+            self.budget.settle(connection, live.charge, ending.usage, estimate_tokens(live.text))
 
     async def _follow(self, live: LiveReply, turns: Turns, params: Params) -> Ending:
         async for piece in self._upstream.stream(turns, params):

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import zstandard
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from agora.core.json_text import dumps
 from agora.rooms.collect.conversations import content_columns, owned_conversation, touch
+from agora.rooms.collect.guard.budget import Charge
 from agora.rooms.collect.tables import MESSAGES
 from agora.rooms.collect.types import ChatError, NewMessage, Params, Status
 from agora.store import events
@@ -54,6 +55,7 @@ class Begun:
     model: str | None
     is_new: bool
     turns: tuple[dict[str, str], ...] = ()
+    charge: Charge | None = None
 
 
 class Reply(NamedTuple):
@@ -156,6 +158,14 @@ def keep_another(
     begun = Begun(subject.id, conversation_id, new_id(at), old.parent_id, reply.model, True, turns)
     _begin(connection, subject, begun, reply, [], [], at)
     return begun
+
+
+def note_truncated(connection: Connection, begun: Begun, params: Params, rounds: int) -> None:
+    """Keep with a reply how many of the oldest rounds its model was not shown."""
+    params_json = dumps({**asdict(params), "truncated_rounds": rounds}).decode()
+    connection.execute(
+        update(MESSAGES).where(MESSAGES.c.message_id == begun.message_id).values(params_json=params_json)
+    )
 
 
 def _begin(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from agora.core.config import Config
+from agora.rooms.collect.guard.settings import AbuseSettings, BudgetSettings
 from agora.rooms.collect.moderate.settings import ModerateSettings
 from agora.rooms.collect.release.settings import ReleaseSettings
 from agora.site.settings import SiteSettings
@@ -38,13 +39,15 @@ class CollectSettings(Config):
         backup_days: days after which backups are purged.
         max_tokens: longest reply, in tokens.
         seed: makes the replies of a model in this process a function of the conversation; None samples anew each time.
+        context_tokens: what the model can hold, prompt and reply together; a longer history loses its oldest rounds. 0
+            sends all of it.
     """
 
     model: str = "microcosm:chat"
     system_prompt: str = ""
     provider: str = "the operator of this service"
     license: str = "ODC-BY 1.0"
-    consent_version: str = "1"
+    consent_version: str = "2"
     minimum_age: int = Field(default=18, ge=13)
     allow_unpublished: bool = False
     retention_unpublished_h: int = Field(default=24, ge=1)
@@ -52,8 +55,11 @@ class CollectSettings(Config):
     backup_days: int = Field(default=30, ge=1)
     max_tokens: int = Field(default=1024, ge=1)
     seed: int | None = None
+    context_tokens: int = Field(default=0, ge=0)
     limits: ChatLimits = ChatLimits()
     moderate: ModerateSettings = ModerateSettings()
+    budget: BudgetSettings = BudgetSettings()
+    abuse: AbuseSettings = AbuseSettings()
 
 
 class ServeSettings(Config):

@@ -20,7 +20,7 @@ from agora.rooms.collect.moderate.types import Reason, Why
 from agora.site.accounts import Moderator
 from agora.site.refusals import RefusalError
 from agora.site.requests import check_form
-from agora.store.accounts import log_operator
+from agora.store.accounts import Role, log_operator
 
 router = APIRouter(include_in_schema=False)
 Text = Annotated[str, Form()]
@@ -62,6 +62,7 @@ async def review_page(
         session=operator.session,
         opened=opened,
         at=at,
+        may_block=operator.role is Role.ADMIN,
         span_types=SPAN_TYPES,
         note_chars=reviews.NOTE_CHARS,
     )

@@ -1,0 +1,1 @@
+"""What stands between a message and the model: the day's budget, its context, proof of work, blocked addresses."""

@@ -1,0 +1,1 @@
+"""Budget, context, proof of work, addresses."""
