@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,9 @@ from agora.rooms.collect import facade as collect_facade
 from agora.rooms.collect import pages as collect_pages
 from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.consent_texts import consent_texts
+from agora.rooms.collect.enrich.annotations import check_kinds
+from agora.rooms.collect.enrich.background import BackgroundEnrichment
+from agora.rooms.collect.enrich.places import Places
 from agora.rooms.collect.guard import api as guard_api
 from agora.rooms.collect.guard import pages as guard_pages
 from agora.rooms.collect.guard.budget import Budget
@@ -72,15 +76,24 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     """
     texts = dict(consent_texts(settings.site, settings.collect))
     store.write(lambda c: register_texts(c, texts.values()))
+    check_kinds(settings.collect.enrich)
+    enrichment = BackgroundEnrichment(store, settings.collect.enrich)
+    geo = settings.collect.geo
+    places = Places(Path(geo), most_specific=settings.collect.geo_most_specific) if geo else None
     budget = Budget(settings.collect.budget)
     replies = Replies(store, upstream, most_of_one=settings.collect.limits.streams, budget=budget)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        keeping = asyncio.create_task(_keep_house(store, settings.collect))
+        house = _keep_house(store, settings.collect)
+        keeping = [asyncio.create_task(house), asyncio.create_task(enrichment.run())]
         replies.open()
         yield
-        keeping.cancel()
+        enrichment.stop()
+        for task in keeping:
+            task.cancel()
+        if places:
+            places.close()
         await replies.close()
 
     app = FastAPI(
@@ -92,6 +105,7 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
         dependencies=[Depends(load_operator)],
     )
     app.state.site = Site(settings.site, store, PACKAGES, NAV)
+    app.state.places = places
     app.state.chat = Chat(store, settings.collect, texts, replies)
     routers = (accounts_router, moderate_api.router, moderate_pages.router, guard_api.router, guard_pages.router)
     for router in (*routers, collect_api.router, collect_facade.router, collect_pages.router):

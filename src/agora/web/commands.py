@@ -23,6 +23,9 @@ def serve(
     log_json: Annotated[
         bool, typer.Option("--log-json", help="One JSON line on stderr for each request: route, status, time.")
     ] = False,
+    geo: Annotated[
+        Path | None, typer.Option("--geo", help="Geography database (.mmdb), or a folder of them: visitors' countries.")
+    ] = None,
 ) -> None:
     """Serve the web app: a consented chat in front of any model, and everyone's right to erase what they wrote."""
     from agora.core.config import load_config
@@ -32,5 +35,7 @@ def serve(
     chosen = list(sets or [])
     if model:
         chosen.append(f"collect.model={model}")
+    if geo:
+        chosen.append(f"collect.geo={geo}")
     settings = load_config(ServeSettings, config, chosen)
     run_server(settings, db=db, keys=keys, host=host, port=port, log_json=log_json)

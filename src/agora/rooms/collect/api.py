@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from agora.core.json_text import dumps
 from agora.rooms.collect import conversations, erase
 from agora.rooms.collect.chat import Chat
+from agora.rooms.collect.enrich.places import NOWHERE, Places
 from agora.rooms.collect.event_stream import PING, PING_S, EventStreamResponse, event
 from agora.rooms.collect.guard.admission import check_address
 from agora.rooms.collect.replies import Watched
@@ -115,7 +116,16 @@ def chat_of(request: Request) -> Chat:
 def visitor_of(request: Request) -> Visitor:
     """What a request tells of the person behind it."""
     site = site_of(request)
-    return Visitor(site.locale_of(request), address_of(request), {k.lower(): v for k, v in request.headers.items()})
+    places: Places | None = request.app.state.places
+    address = address_of(request)
+    place = places.find(address) if places else NOWHERE
+    return Visitor(
+        site.locale_of(request),
+        address,
+        {k.lower(): v for k, v in request.headers.items()},
+        country_iso=place.country_iso,
+        subdivision=place.subdivision,
+    )
 
 
 def visit_of(request: Request) -> str | None:

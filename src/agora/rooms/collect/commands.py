@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agora.rooms.collect.enrich.commands import enrich_command
 from agora.rooms.collect.explore.commands import search_command
 from agora.rooms.collect.linking.commands import import_command
 from agora.rooms.collect.release.commands import app as release_app
@@ -28,6 +29,7 @@ def collect() -> None:
 
 
 app.command("import")(import_command)
+app.command("enrich")(enrich_command)
 app.command("search")(search_command)
 
 

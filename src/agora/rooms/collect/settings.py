@@ -41,6 +41,9 @@ class CollectSettings(Config):
         seed: makes the replies of a model in this process a function of the conversation; None samples anew each time.
         context_tokens: what the model can hold, prompt and reply together; a longer history loses its oldest rounds. 0
             sends all of it.
+        enrich: kinds of annotation that the running service makes of new messages; empty for none.
+        geo: a geography database (.mmdb), or a folder of them; empty for no places.
+        geo_most_specific: name the smallest subdivision and not the largest.
     """
 
     model: str = "microcosm:chat"
@@ -56,6 +59,9 @@ class CollectSettings(Config):
     max_tokens: int = Field(default=1024, ge=1)
     seed: int | None = None
     context_tokens: int = Field(default=0, ge=0)
+    enrich: tuple[str, ...] = ("lang", "pii", "secret", "tox")
+    geo: str = ""
+    geo_most_specific: bool = False
     limits: ChatLimits = ChatLimits()
     moderate: ModerateSettings = ModerateSettings()
     budget: BudgetSettings = BudgetSettings()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agora.core.records import Conversation, Message, Provenance
 from agora.rooms.collect.records import store_conversations
-from agora.rooms.collect.tables import MESSAGES
+from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
 from agora.store import Store
 
 
@@ -31,8 +31,10 @@ def put_conversations(store: Store, *conversations: Sequence[str], name: str = "
             Conversation(f"{name}-{number}", tuple(messages), Provenance(name, f"{number}", "CC0", "unknown", None))
         )
     store_conversations(store, made)
+    keys = {f"{name}-{number}": number for number in range(len(made))}
+    query = select(MESSAGES.c.message_id, MESSAGES.c.created_us, CONVERSATIONS.c.source_key).join(
+        CONVERSATIONS, CONVERSATIONS.c.conversation_id == MESSAGES.c.conversation_id
+    )
     with store.reading() as connection:
-        rows = connection.execute(
-            select(MESSAGES.c.message_id).order_by(MESSAGES.c.conversation_id, MESSAGES.c.created_us)
-        )
-        return [row.message_id for row in rows if row.message_id not in before]
+        rows = [row for row in connection.execute(query) if row.message_id not in before]
+    return [row.message_id for row in sorted(rows, key=lambda row: (keys[row.source_key], row.created_us))]

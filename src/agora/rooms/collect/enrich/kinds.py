@@ -35,7 +35,9 @@ class Kind(Protocol):
 
 #: Where the text kinds are made: ``module:function`` without arguments that returns a :class:`Kind` or a list of them.
 #: Named and not imported, because a kind's libraries are loaded only where it runs.
-FACTORIES: Mapping[str, str] = {}
+FACTORIES: Mapping[str, str] = {
+    "lang": "agora.rooms.collect.enrich.language_kind:LanguageKind",
+}
 
 
 def make_kinds(name: str) -> list[Kind]:
