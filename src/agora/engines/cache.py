@@ -119,6 +119,10 @@ class CachedEngine:
             self._store.put(key, {"vector": vector})
         return [found[key] for key in keys]
 
+    def holds(self, verb: str, request: ChatRequest | CompleteRequest | ScoreRequest) -> bool:
+        """Whether the answer to a request is in the file; nothing is asked."""
+        return self._store.get(self._key(verb, request)) is not None
+
     def close(self) -> None:
         """Close the file and the inner engine."""
         self._store.close()

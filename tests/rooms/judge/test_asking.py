@@ -368,3 +368,43 @@ FROZEN = {
 def test_the_options_are_frozen(verb: str) -> None:
     command = typer.main.get_command(app).commands[verb]  # type: ignore[attr-defined]
     assert sorted(o for p in command.params for o in p.opts if o.startswith("--")) == FROZEN[verb].split()
+
+
+def test_half_of_the_candidates_stand_first_on_every_task_and_added_ones_fill_the_lesser_half(
+    bench: Bench, server: JudgeServer
+) -> None:
+    bench.write("base", {t.id: f"base {t.id} says {'y' * 20}" for t in bench.tasks})
+    bench.run("pairwise", "--baselines", "base", "--judge", server.uri)
+    before = {(r["task_id"], r["model"]): r["order"] for r in bench.verdicts(kind="pair")}
+    calls = len(server.prompts)
+    bench.write("new", {t.id: f"new {t.id} says {'z' * 25}" for t in bench.tasks})
+    bench.run("pairwise", "--baselines", "base", "--judge", server.uri)
+    rows = bench.verdicts(kind="pair")
+    after = {(r["task_id"], r["model"]): r["order"] for r in rows}
+    assert len(server.prompts) - calls == len(bench.tasks)  # what was asked is not asked again
+    assert before.items() <= after.items() and len(rows) == 24
+    for task in bench.tasks:
+        of_task = [order for (id_, _), order in after.items() if id_ == task.id]
+        assert of_task.count("candidate_first") == of_task.count("candidate_second") == 2
+
+
+def test_a_folder_goes_on_with_the_order_it_was_begun_with(bench: Bench, server: JudgeServer) -> None:
+    bench.run("pairwise", "--baselines", "mid", "--judge", server.uri, "--order", "hash")
+    calls = len(server.prompts)
+    bench.run("pairwise", "--baselines", "mid", "--judge", server.uri)
+    assert len(server.prompts) == calls
+
+
+def test_each_judge_of_a_panel_has_its_price_and_cached_replies_are_not_paid_for(
+    bench: Bench, server: JudgeServer
+) -> None:
+    panel = ["--judge", f"a={server.uri}", "--judge", f"b={server.uri}"]
+    prices = ["--price", "10", "0", "--judge-price", "b=20,0"]
+    dear, dearer = bench.json("score", *panel, *prices, "--dry-run")["estimates"]
+    assert dearer["usual_usd"] == pytest.approx(2 * dear["usual_usd"]) and dear["usual_usd"] > 0
+    cache = ["--cache", str(bench.folder / "replies.sqlite")]
+    bench.run("score", "--judge", f"a={server.uri}", *cache, out="first")
+    told = bench.json("score", *panel, *prices, *cache, "--dry-run", out="second")["estimates"]
+    assert [(each["calls"], each["cached"], each["usual_usd"]) for each in told] == [(0, 18, 0.0)] * 2
+    assert len(server.prompts) == 18
+    assert "NAME=IN,OUT with one of a, b" in bench.run("score", *panel, "--judge-price", "c=1,1", code=2)

@@ -276,10 +276,12 @@ class Judge(Protocol):
 class OrderPolicy:
     """Who is shown first in a comparison.
 
-    ``hash``: drawn for each task and candidate from the seed, and turned with each further baseline, so that on every
-    task a candidate stands first against some baselines and second against others, and which ones differs from model to
-    model. ``both``: two calls. ``sample-both:p``: both orders on a share p of the tasks (0 to 1), which estimates the
-    order bias for the rest. ``legacy42``: the reference's sequence, the same for every model and baseline.
+    ``balanced``: on each task half of the candidates stand first against each baseline (laid out over the benchmark by
+    :func:`~agora.rooms.judge.asking.orders.balanced_orders`). ``hash``: drawn for each task and candidate from the
+    seed, and turned with each further baseline, so that on every task a candidate stands first against some baselines
+    and second against others, and which ones differs from model to model. ``both``: two calls. ``sample-both:p``: both
+    orders on a share p of the tasks (0 to 1), which estimates the order bias for the rest. ``legacy42``: the
+    reference's sequence, the same for every model and baseline.
     """
 
     name: str = "hash"
@@ -287,11 +289,11 @@ class OrderPolicy:
 
     @classmethod
     def parse(cls, text: str | OrderPolicy) -> OrderPolicy:
-        """Read ``hash``, ``both``, ``sample-both`` (p = 0.1), ``sample-both:p`` or ``legacy42``."""
+        """Read ``balanced``, ``hash``, ``both``, ``sample-both`` (p = 0.1), ``sample-both:p`` or ``legacy42``."""
         if isinstance(text, OrderPolicy):
             return text
         name, _, tail = text.partition(":")
-        if name in ("hash", "both", "legacy42") and not tail:
+        if name in ("balanced", "hash", "both", "legacy42") and not tail:
             return cls(name, 1.0 if name == "both" else 0.0)
         if name == "sample-both":
             try:
@@ -300,11 +302,11 @@ class OrderPolicy:
                 share = -1.0
             if 0.0 <= share <= 1.0:
                 return cls(name, share)
-        hint = "use hash, both, sample-both:p with p from 0 to 1, or legacy42"
+        hint = "use balanced, hash, both, sample-both:p with p from 0 to 1, or legacy42"
         raise ConfigError(f"unknown order policy {text!r}", hint=hint)
 
     def orders(self, task_id: str, model: str, *, seed: int = 0, position: int = 0, turn: int = 0) -> tuple[Order, ...]:
-        """The orders in which a candidate is shown on a task.
+        """The orders in which a candidate is shown on a task; alone, ``balanced`` is drawn as ``hash``.
 
         Args:
             seed: of the draw.
@@ -313,9 +315,9 @@ class OrderPolicy:
         """
         if self.name == "legacy42":
             return ("candidate_first" if _legacy_first(position) else "candidate_second",)
-        if _unit(seed, "both", task_id, model) < self.share:
+        if unit_draw(seed, "both", task_id, model) < self.share:
             return ("candidate_first", "candidate_second")
-        first = (_unit(seed, "order", task_id, model) < 0.5) ^ bool(turn % 2)
+        first = (unit_draw(seed, "order", task_id, model) < 0.5) ^ bool(turn % 2)
         return ("candidate_first" if first else "candidate_second",)
 
 
@@ -330,7 +332,7 @@ def _legacy_draws(n: int) -> tuple[float, ...]:
     return tuple(rng.random() for _ in range(n))
 
 
-def _unit(*parts: object) -> float:
+def unit_draw(*parts: object) -> float:
     """A number in [0, 1) that depends on the parts alone."""
     return int(stable_id(*parts), 16) / 2**64
 

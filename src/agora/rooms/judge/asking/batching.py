@@ -159,7 +159,7 @@ def read_judge_batch(
     seat = _one_model(docket)
     start = time.perf_counter()
     with open_folder(out, docket, settings, command) as run:
-        engine = BatchReplies(seat.uri, files, means.prices)
+        engine = BatchReplies(seat.uri, files, means.prices_of(seat.place))
         judge = _round(engine, seat, settings)
         used = set()
         with run.stage(f"batch {seat.name}"):

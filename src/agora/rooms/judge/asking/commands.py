@@ -2,62 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from agora.rooms.judge.asking.options import (
+    Cache,
+    Concurrency,
+    DryRun,
+    Json,
+    JudgeOptions,
+    MaxCost,
+    Out,
+    Partial,
+    Price,
+    SendPrivate,
+    Tasks,
+    with_judge_options,
+)
 
 if TYPE_CHECKING:
     from agora.engines._wire import Prices
     from agora.rooms.judge.asking.estimate import Estimate
     from agora.rooms.judge.asking.judging import Docket, JudgingSettings, Means
     from agora.rooms.judge.asking.summary import Judging
-
-Tasks = Annotated[Path, typer.Option("--tasks", metavar="FILE", help="The benchmark: task/1 records.")]
-Answers = Annotated[
-    list[Path], typer.Option("--answers", metavar="PATH", help="Answers: a file or folder; may be given again.")
-]
-Judges = Annotated[
-    list[str],
-    typer.Option("--judge", metavar="[NAME=]URI", help="An engine, microcosm:checker or replay:FILE; again: a panel."),
-]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder; the same command goes on.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print calls, tokens and cost, and stop.")]
-MaxCost = Annotated[
-    float | None, typer.Option("--max-cost", min=0, metavar="USD", help="Stop once the folder has cost so much.")
-]
-Price = Annotated[
-    tuple[float, float] | None,
-    typer.Option("--price", metavar="IN OUT", help="US dollars per million tokens, in and out."),
-]
-Cache = Annotated[
-    Path | None, typer.Option("--cache", metavar="FILE", help="Replies to use and fill, shared between folders.")
-]
-Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Servers: most calls in flight.")]
-Partial = Annotated[bool, typer.Option("--allow-partial", help="Take models that did not answer every task.")]
-SendPrivate = Annotated[
-    bool, typer.Option("--send-private", help="Let private tasks go to a model on another machine.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Draws orders and the codes of the prompts.")]
-MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest reply of a judge.")]
-Reasks = Annotated[int, typer.Option("--reasks", min=0, help="How often an unreadable reply is asked again.")]
-Checklist = Annotated[
-    bool, typer.Option("--checklist", help="Also settle each checklist question; it enters no score.")
-]
-Retry = Annotated[
-    list[str] | None, typer.Option("--retry", metavar="STATUS", help="Ask again: unparsed or refused (missing always).")
-]
-Force = Annotated[bool, typer.Option("--force", help="Show figures although over 5 % of the items have no value.")]
-BatchFile = Annotated[
-    Path | None, typer.Option("--batch-out", metavar="FILE", help="Write the calls as an OpenAI batch file, and stop.")
-]
-BatchReplies = Annotated[
-    list[Path] | None, typer.Option("--batch-in", metavar="FILE", help="Read a batch's replies; nothing is asked.")
-]
 
 
 def answer(
@@ -96,7 +69,7 @@ def answer(
     else:
         assert model is not None
         settings = AnswerSettings(temperature, top_p, max_tokens, seed)
-        _say([estimate_answers(task_set, model, out, settings, _prices(price))], json, dry_run)
+        _say([estimate_answers(task_set, model, out, settings, prices_of(price))], json, dry_run)
         if dry_run:
             return
         done = answer_into(
@@ -108,7 +81,7 @@ def answer(
             command=command_line("answer"),
             send_private=send_private,
             max_cost=max_cost,
-            prices=_prices(price),
+            prices=prices_of(price),
             cache=cache,
             concurrency=concurrency,
         )
@@ -126,71 +99,47 @@ def answer(
         raise typer.Exit(1)
 
 
-def score(
-    tasks: Tasks,
-    answers: Answers,
-    judge: Judges,
-    out: Out,
-    seed: Seed = 0,
-    max_tokens: MaxTokens = 1024,
-    reasks: Reasks = 2,
-    checklist: Checklist = False,
-    price: Price = None,
-    max_cost: MaxCost = None,
-    cache: Cache = None,
-    concurrency: Concurrency = 64,
-    allow_partial: Partial = False,
-    send_private: SendPrivate = False,
-    retry: Retry = None,
-    force: Force = False,
-    batch_out: BatchFile = None,
-    batch_in: BatchReplies = None,
-    dry_run: DryRun = False,
-    json: Json = False,
-) -> None:
+@with_judge_options
+def score(options: JudgeOptions) -> None:
     """Grade answers from 1 to 10 (WB-Score), by one judge or a panel."""
-    from agora.rooms.judge.asking.judging import JudgingSettings
-
-    settings = JudgingSettings("score", tuple(judge), "hash", seed, max_tokens, reasks, checklist)
-    means = judging_means(cache, max_cost, price, concurrency, send_private, retry)
-    docket = _docket(tasks, answers, None, settings, allow_partial)
-    _judge(out, docket, settings, means, batch_out, batch_in, force=force, dry_run=dry_run, json=json)
+    _judge(options, _settings(options, "score", "hash"), None)
 
 
+@with_judge_options
 def pairwise(
-    tasks: Tasks,
-    answers: Answers,
+    options: JudgeOptions,
     baselines: Annotated[
         list[str],
         typer.Option("--baselines", metavar="B", help="A model among the answers, or its file; may be given again."),
     ],
-    judge: Judges,
-    out: Out,
-    order: Annotated[str, typer.Option("--order", help="hash, both, sample-both:p or legacy42.")] = "hash",
-    seed: Seed = 0,
-    max_tokens: MaxTokens = 1024,
-    reasks: Reasks = 2,
-    checklist: Checklist = False,
-    price: Price = None,
-    max_cost: MaxCost = None,
-    cache: Cache = None,
-    concurrency: Concurrency = 64,
-    allow_partial: Partial = False,
-    send_private: SendPrivate = False,
-    retry: Retry = None,
-    force: Force = False,
-    batch_out: BatchFile = None,
-    batch_in: BatchReplies = None,
-    dry_run: DryRun = False,
-    json: Json = False,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            "--order",
+            help="balanced, hash, both, sample-both:p or legacy42; balanced, or as the folder was begun, if not given.",
+        ),
+    ] = None,
 ) -> None:
     """Compare answers with those of baselines (WB-Reward), by one judge or a panel."""
+    _judge(options, _settings(options, "pair", order or _order_of(options.out)), baselines)
+
+
+def _order_of(out: Path) -> str:
+    """The order policy that a folder was begun with; that of a new one."""
+    from agora.core.run_list import RUN_FILE
+    from agora.core.tables import read_json
+
+    begun = read_json(out / RUN_FILE) if (out / RUN_FILE).exists() else {}
+    order = begun.get("config", {}).get("order") if isinstance(begun, dict) else None
+    return order if isinstance(order, str) else "balanced"
+
+
+def _settings(options: JudgeOptions, kind: Literal["score", "pair"], order: str) -> JudgingSettings:
     from agora.rooms.judge.asking.judging import JudgingSettings
 
-    settings = JudgingSettings("pair", tuple(judge), order, seed, max_tokens, reasks, checklist)
-    means = judging_means(cache, max_cost, price, concurrency, send_private, retry)
-    docket = _docket(tasks, answers, baselines, settings, allow_partial)
-    _judge(out, docket, settings, means, batch_out, batch_in, force=force, dry_run=dry_run, json=json)
+    return JudgingSettings(
+        kind, tuple(options.judge), order, options.seed, options.max_tokens, options.reasks, options.checklist
+    )
 
 
 def reparse(
@@ -216,41 +165,35 @@ def reparse(
     typer.echo(f"Verdicts: {out}/verdicts" if out else "Nothing was written (--out DIR keeps the new reading).")
 
 
-def _docket(
-    tasks: Path, answers: list[Path], baselines: list[str] | None, settings: JudgingSettings, allow_partial: bool
-) -> Docket:
+def _docket(options: JudgeOptions, settings: JudgingSettings, baselines: list[str] | None) -> Docket:
     from agora.rooms.judge.asking.answer_files import baseline_answers, read_answer_files
     from agora.rooms.judge.asking.judging import make_docket
     from agora.rooms.judge.types import TaskSet
 
-    task_set = TaskSet.read(tasks)
-    given = read_answer_files(answers, task_set)
+    task_set = TaskSet.read(options.tasks)
+    given = read_answer_files(options.answers, task_set)
     against = baseline_answers(baselines, given, task_set) if baselines else []
-    return make_docket(task_set, given, settings, baseline_answers=against, allow_partial=allow_partial)
+    partial, out = options.allow_partial, options.out
+    return make_docket(task_set, given, settings, baseline_answers=against, allow_partial=partial, out=out)
 
 
-def _judge(
-    out: Path,
-    docket: Docket,
-    settings: JudgingSettings,
-    means: Means,
-    batch_out: Path | None,
-    batch_in: list[Path] | None,
-    *,
-    force: bool,
-    dry_run: bool,
-    json: bool,
-) -> None:
+def _judge(options: JudgeOptions, settings: JudgingSettings, baselines: list[str] | None) -> None:
     from agora.core.errors import UsageError
     from agora.rooms.judge.asking.batching import read_judge_batch, write_judge_batch
     from agora.rooms.judge.asking.judging import estimate_judging, judge_into
 
+    out, json, batch_out, batch_in = options.out, options.json, options.batch_out, options.batch_in
+    charged = _judge_prices(options)
+    means = judging_means(
+        options.cache, options.max_cost, charged, options.concurrency, options.send_private, options.retry
+    )
+    docket = _docket(options, settings, baselines)
     command = command_line("score" if settings.kind == "score" else "pairwise")
     if batch_out is not None and batch_in is not None:
         raise UsageError("--batch-out writes calls and --batch-in reads replies", hint="give one of them")
     if batch_in is None:
-        _say(estimate_judging(out, docket, settings, means), json, dry_run, half=batch_out is not None)
-    if dry_run:
+        _say(estimate_judging(out, docket, settings, means), json, options.dry_run, half=batch_out is not None)
+    if options.dry_run:
         return
     strangers = 0
     if batch_out is not None:
@@ -262,10 +205,10 @@ def _judge(
         return
     if batch_in is not None:
         judging, strangers = read_judge_batch(
-            out, docket, settings, batch_in, means, command=command, force=force
+            out, docket, settings, batch_in, means, command=command, force=options.force
         )  # fmt: skip
     else:
-        judging = judge_into(out, docket, settings, means, command=command, force=force)
+        judging = judge_into(out, docket, settings, means, command=command, force=options.force)
     if json:
         print_json(judging.as_json() | {"batch_lines_unused": strangers})
     else:
@@ -276,15 +219,33 @@ def _judge(
         raise typer.Exit(1)
 
 
+def _judge_prices(options: JudgeOptions) -> tuple[Prices | None, ...]:
+    """What each judge of the panel charges."""
+    from agora.core.errors import UsageError
+    from agora.engines._wire import Prices
+    from agora.rooms.judge.asking.judges import judge_name
+
+    own: dict[str, Prices] = {}
+    names = [judge_name(uri) for uri in options.judge]
+    for text in options.judge_price or ():
+        name, _, price = text.rpartition("=")
+        numbers = re.fullmatch(r"(\d+(?:\.\d*)?),(\d+(?:\.\d*)?)", price)
+        if name not in names or numbers is None:
+            said = f"{name!r} is no judge's name" if numbers else f"{price!r} is no price"
+            raise UsageError(said, where="--judge-price", hint=f"NAME=IN,OUT with one of {', '.join(names)}")
+        own[name] = Prices(float(numbers[1]), float(numbers[2]))
+    return tuple(own.get(name, prices_of(options.price)) for name in names)
+
+
 def judging_means(
     cache: Path | None,
     max_cost: float | None,
-    price: tuple[float, float] | None,
+    prices: tuple[Prices | None, ...],
     concurrency: int,
     send_private: bool = False,
     retry: Sequence[str] | None = None,
 ) -> Means:
-    """What a judging may use, from a command's options."""
+    """What a judging may use, from a command's options; ``prices`` as :class:`Means` has them."""
     from agora.core.errors import UsageError
     from agora.rooms.judge.asking.judging import Means
     from agora.rooms.judge.asking.score import RETRY
@@ -292,10 +253,11 @@ def judging_means(
     unknown = set(retry or ()) - {"missing", "unparsed", "refused"}
     if unknown:
         raise UsageError(f"--retry takes unparsed or refused, got {', '.join(sorted(unknown))}")
-    return Means(cache, max_cost, _prices(price), concurrency, send_private, RETRY | frozenset(retry or ()))
+    return Means(cache, max_cost, prices, concurrency, send_private, RETRY | frozenset(retry or ()))
 
 
-def _prices(price: tuple[float, float] | None) -> Prices | None:
+def prices_of(price: tuple[float, float] | None) -> Prices | None:
+    """A price as it was given, US dollars per million tokens in and out."""
     from agora.engines._wire import Prices
 
     return Prices(*price) if price else None

@@ -29,6 +29,7 @@ class Estimate:
         usual_tokens: of all replies, at the usual length.
         most_tokens: of all replies, if each took all it may.
         usual_usd, most_usd: None without a price.
+        cached: replies that the shared cache holds already; they are not among the calls.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Estimate:
     most_tokens: int
     usual_usd: float | None = None
     most_usd: float | None = None
+    cached: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
@@ -46,14 +48,15 @@ class Estimate:
     @property
     def line(self) -> str:
         """One line for people."""
+        known = f" ({self.cached:,} replies are in the cache)" if self.cached else ""
         if not self.calls:
-            return f"{self.model}: no calls"
+            return f"{self.model}: no calls{known}"
         tokens = f"about {self.prompt_tokens:,} tokens in and {self.usual_tokens:,} out (at most {self.most_tokens:,})"
         if self.most_usd == 0:
-            return f"{self.model}: {self.calls:,} calls, {tokens}, at no cost"
+            return f"{self.model}: {self.calls:,} calls{known}, {tokens}, at no cost"
         cost = "price unknown (--price IN OUT)" if self.usual_usd is None else f"${self.usual_usd:.2f}"
         most = "" if self.most_usd is None else f", at most ${self.most_usd:.2f}"
-        return f"{self.model}: {self.calls:,} calls, {tokens}, {cost}{most}"
+        return f"{self.model}: {self.calls:,} calls{known}, {tokens}, {cost}{most}"
 
 
 def estimate(

@@ -29,6 +29,8 @@ from agora.rooms.judge.asking.estimate import (
     refuse_private,
 )
 from agora.rooms.judge.asking.judges import check_engine_uri, judge_name, open_judge, split_name
+from agora.rooms.judge.asking.llm import LlmJudge
+from agora.rooms.judge.asking.orders import asked_orders
 from agora.rooms.judge.asking.panel import panel_verdicts
 from agora.rooms.judge.asking.score import RETRY, checklist_items, count_calls, pair_items, score_items, settle
 from agora.rooms.judge.asking.summary import JudgeSummary, Judging, summarize
@@ -84,7 +86,7 @@ class Means:
         cache: file of replies that are not paid for again, shared by any number of judgings; one in the folder when
             None.
         max_cost: US dollars for the folder as a whole, resumed runs included.
-        prices: of the judges' servers.
+        prices: of the judges' servers, in the order of the judges; one alone is the price of all.
         concurrency: most calls in flight.
         send_private: let private tasks go to a judge on another machine.
         retry: stored statuses that are asked again.
@@ -92,34 +94,39 @@ class Means:
 
     cache: Path | None = None
     max_cost: float | None = None
-    prices: Prices | None = None
+    prices: tuple[Prices | None, ...] = ()
     concurrency: int = 64
     send_private: bool = False
     retry: frozenset[str] = RETRY
+
+    def prices_of(self, place: int) -> Prices | None:
+        """What the judge at a place of the panel charges; None where nobody said."""
+        return self.prices[0] if len(self.prices) == 1 else self.prices[place] if self.prices else None
 
 
 @dataclass(frozen=True)
 class Seat:
     """A judge before it is opened: its URI, the name its verdicts bear and the prompt of each kind.
 
-    ``judge`` is there for those that need no engine.
+    ``judge`` is there for those that need no engine; ``place`` counts the panel's judges from 0.
     """
 
     uri: str
     name: str
     prompts: dict[Kind, PromptRef]
     judge: Judge | None = None
+    place: int = 0
 
     @classmethod
-    def of(cls, uri: str, settings: JudgingSettings) -> Seat:
+    def of(cls, uri: str, settings: JudgingSettings, place: int = 0) -> Seat:
         """Find out what can be known without loading a model or asking a server."""
         from agora.rooms.judge.asking.prompting import prompt_ref
 
         if split_name(uri)[1].startswith(_OWN_JUDGES):
             judge = open_judge(uri, seed=settings.seed)
-            return cls(uri, judge.name, {kind: judge.prompt(kind) for kind in settings.kinds}, judge)
+            return cls(uri, judge.name, {kind: judge.prompt(kind) for kind in settings.kinds}, judge, place)
         check_engine_uri(split_name(uri)[1])
-        return cls(uri, judge_name(uri), {kind: prompt_ref(kind) for kind in settings.kinds})
+        return cls(uri, judge_name(uri), {kind: prompt_ref(kind) for kind in settings.kinds}, None, place)
 
     def file(self, out: Path, kind: Kind) -> Path:
         """Where its verdicts of a kind are kept in a judging's folder."""
@@ -159,8 +166,12 @@ def make_docket(
     *,
     baseline_answers: Sequence[Answer] = (),
     allow_partial: bool = False,
+    out: Path | None = None,
 ) -> Docket:
     """Check the answers and lay out what is asked.
+
+    Args:
+        out: the judging's folder, whose comparisons keep their order where the policy is ``balanced``.
 
     Raises:
         UsageError: unknown or repeated task ids, missing answers (all are listed), or comparisons without baselines.
@@ -168,8 +179,9 @@ def make_docket(
     items: dict[Kind, Sequence[Item]] = {}
     if settings.kind == "pair":
         order, seed = settings.order, settings.seed
+        asked = asked_orders(out) if out is not None and order == "balanced" else {}
         items["pair"] = pair_items(
-            tasks, answers, baseline_answers, order=order, seed=seed, allow_partial=allow_partial
+            tasks, answers, baseline_answers, order=order, seed=seed, allow_partial=allow_partial, asked=asked
         )
         if not items["pair"]:
             raise UsageError("there is nothing to compare", hint="name a baseline other than the only candidate")
@@ -177,7 +189,7 @@ def make_docket(
         items["score"] = score_items(tasks, answers, allow_partial=allow_partial)
     if settings.checklist:
         items["checklist"] = checklist_items(tasks, answers, allow_partial=allow_partial)
-    seats = tuple(Seat.of(uri, settings) for uri in settings.judges)
+    seats = tuple(Seat.of(uri, settings, place) for place, uri in enumerate(settings.judges))
     if len({seat.name for seat in seats}) < len(seats):
         raise UsageError("a judge is named twice", hint="tell two settings of one model apart by NAME=URI")
     return Docket(tasks, seats, items, tuple(sorted({a.model for a in baseline_answers})))
@@ -193,9 +205,30 @@ def estimate_judging(out: Path, docket: Docket, settings: JudgingSettings, means
     for seat in docket.seats:
         calls = [] if seat.judge is not None else open_calls(out, docket, seat, means.retry)
         usual, most = min(USUAL_REPLY, settings.max_tokens), settings.max_tokens
-        sizes, free = judge_prompt_bytes(calls), not is_server(split_name(seat.uri)[1])
-        found.append(estimate(seat.name, sizes, usual_reply=usual, most_reply=most, prices=means.prices, free=free))
+        free, prices = not is_server(split_name(seat.uri)[1]), means.prices_of(seat.place)
+        paid = calls if free else _not_in_cache(calls, settings, means, seat)
+        told = estimate(
+            seat.name, judge_prompt_bytes(paid), usual_reply=usual, most_reply=most, prices=prices, free=free
+        )
+        found.append(replace(told, cached=len(calls) - len(paid)))
     return found
+
+
+def _not_in_cache(calls: list[Item], settings: JudgingSettings, means: Means, seat: Seat) -> list[Item]:
+    """The calls whose reply the shared cache does not hold; a server is opened for it and not asked."""
+    if means.cache is None or not means.cache.exists() or not calls:
+        return calls
+    from agora.engines.cache import CachedEngine
+
+    judge = open_judge(seat.uri, seed=settings.seed, max_tokens=settings.max_tokens, cache=means.cache)
+    engine = getattr(judge, "engine", None)
+    if not isinstance(engine, CachedEngine) or not isinstance(judge, LlmJudge):
+        return calls
+    try:
+        requests = judge.requests(calls)
+        return [item for item, request in zip(calls, requests, strict=True) if not engine.holds("chat", request)]
+    finally:
+        engine.close()
 
 
 def open_calls(out: Path, docket: Docket, seat: Seat, retry: frozenset[str] = RETRY) -> list[Item]:
@@ -302,7 +335,7 @@ def open_seat(run: RunDir, settings: JudgingSettings, means: Means, seat: Seat, 
     options: dict[str, Any] = {
         "cache": means.cache or run.file("cache/judge.sqlite"),
         "budget": budget,
-        "prices": means.prices,
+        "prices": means.prices_of(seat.place),
         "concurrency": means.concurrency,
     }
     seed, max_tokens = settings.seed, settings.max_tokens

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from agora.core.errors import AgoraError, UsageError
 from agora.core.records import Answer, Task, Verdict
+from agora.rooms.judge.asking.orders import Place, balanced_orders
 from agora.rooms.judge.asking.verdicts import VerdictFile, call_key, make_verdict, verdict_for, verdict_id, without_call
 from agora.rooms.judge.types import (
     ChecklistItem,
     Item,
     Judge,
     Kind,
+    Order,
     OrderPolicy,
     PairItem,
     PromptRef,
@@ -128,22 +130,37 @@ def pair_items(
     order: str | OrderPolicy = "hash",
     seed: int = 0,
     allow_partial: bool = False,
+    asked: Mapping[Place, Sequence[Order]] = {},
 ) -> list[PairItem]:
-    """What :func:`judge_pairs` asks about, by model, then in benchmark order, then by baseline."""
+    """What :func:`judge_pairs` asks about, by model, then in benchmark order, then by baseline.
+
+    Args:
+        asked: orders of comparisons that were asked before; the policy ``balanced`` keeps them.
+    """
     tasks, policy = TaskSet.of(tasks), OrderPolicy.parse(order)
     checked = check_answers(tasks, answers, allow_partial=allow_partial)
     baselines: dict[str, list[Answer]] = defaultdict(list)
     for baseline in check_answers(tasks, baseline_answers, allow_partial=allow_partial, whose="baseline answer"):
         baselines[baseline.task_id].append(baseline)
     names = sorted({baseline.model for of_task in baselines.values() for baseline in of_task})
+    laid_out: dict[str, dict[tuple[str, str], tuple[Order, ...]]] = {}
+    if policy.name == "balanced":
+        pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for answer in checked:
+            met = (b.model for b in baselines[answer.task_id] if b.model != answer.model)
+            pairs[answer.task_id] += [(answer.model, baseline) for baseline in met]
+        laid_out = {task: balanced_orders(task, of_task, seed=seed, known=asked) for task, of_task in pairs.items()}
     items = []
     for answer in checked:
         position = tasks.position[answer.task_id]
         turns = {name: i for i, name in enumerate(name for name in names if name != answer.model)}
         for baseline in baselines[answer.task_id]:
             if baseline.model != answer.model:
-                turn = turns[baseline.model]
-                shown = policy.orders(answer.task_id, answer.model, seed=seed, position=position, turn=turn)
+                if laid_out:
+                    shown = laid_out[answer.task_id][answer.model, baseline.model]
+                else:
+                    turn = turns[baseline.model]
+                    shown = policy.orders(answer.task_id, answer.model, seed=seed, position=position, turn=turn)
                 items += [PairItem(tasks.by_id[answer.task_id], answer, baseline, each) for each in shown]
     return items
 

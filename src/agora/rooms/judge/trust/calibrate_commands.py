@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agora.rooms.judge.asking.commands import (
-    Cache,
-    Concurrency,
-    Json,
-    MaxCost,
-    MaxTokens,
-    Price,
-    Seed,
-    command_line,
-    judging_means,
-    print_json,
-)
+from agora.rooms.judge.asking.commands import command_line, judging_means, prices_of, print_json
+from agora.rooms.judge.asking.options import Cache, Concurrency, Json, MaxCost, MaxTokens, Price, Seed
 
 if TYPE_CHECKING:
     from agora.core.stats import Interval
@@ -56,7 +46,7 @@ def calibrate(
         return
     if out is None:
         raise UsageError("say where verdicts go", hint="use --out DIR")
-    means = judging_means(cache, max_cost, price, concurrency)
+    means = judging_means(cache, max_cost, (prices_of(price),), concurrency)
     found = measure(
         judge, out, num_tasks=n, seed=seed, max_tokens=max_tokens, means=means, command=command_line("calibrate")
     )
