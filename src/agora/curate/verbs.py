@@ -6,6 +6,7 @@ from agora.curate import (
     filter_commands,  # noqa: F401
     label_commands,  # noqa: F401
     neighbor_commands,  # noqa: F401
+    personal_commands,  # noqa: F401
     recipe_commands,  # noqa: F401
     report_commands,  # noqa: F401
     sample_commands,  # noqa: F401

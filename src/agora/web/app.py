@@ -23,6 +23,7 @@ from agora import __version__
 from agora.rooms.collect import api as collect_api
 from agora.rooms.collect import facade as collect_facade
 from agora.rooms.collect import pages as collect_pages
+from agora.rooms.collect import preview as collect_preview
 from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.consent_texts import consent_texts
 from agora.rooms.collect.enrich.annotations import check_kinds
@@ -108,7 +109,7 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     app.state.places = places
     app.state.chat = Chat(store, settings.collect, texts, replies)
     routers = (accounts_router, moderate_api.router, moderate_pages.router, guard_api.router, guard_pages.router)
-    for router in (*routers, collect_api.router, collect_facade.router, collect_pages.router):
+    for router in (*routers, collect_api.router, collect_preview.router, collect_facade.router, collect_pages.router):
         app.include_router(router)
     requests: Counter[tuple[str, int]] = Counter()
     _add_own_routes(app, store, requests)

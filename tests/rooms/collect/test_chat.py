@@ -55,6 +55,7 @@ ROUTES = [
     ("POST", "/api/v1/messages/X/stop", None),
     ("GET", "/api/v1/messages/X/events", None),
     ("POST", "/api/v1/feedback", {"message_id": "X", "rating": 1}),
+    ("POST", "/api/v1/pii/preview", {"text": "ada@lovelace.org"}),
     ("GET", "/v1/models", None),
     ("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
     ("GET", "/chat", None),

@@ -37,6 +37,8 @@ class Kind(Protocol):
 #: Named and not imported, because a kind's libraries are loaded only where it runs.
 FACTORIES: Mapping[str, str] = {
     "lang": "agora.rooms.collect.enrich.language_kind:LanguageKind",
+    "pii": "agora.curate.personal.kinds:pii",
+    "secret": "agora.curate.personal.kinds:secret",
 }
 
 

@@ -146,10 +146,41 @@
     }
   };
 
+  // What looks personal is said before it is sent; the person decides. Without an answer the message goes its way.
+  const warning = document.getElementById("personal");
+  let confirmed = null; // the very text a person wants to send as it is
+  const personal = async (text) => {
+    try {
+      const response = await post("/api/v1/pii/preview", { text });
+      return response.ok ? (await response.json()).kinds : [];
+    } catch {
+      return [];
+    }
+  };
+  document.getElementById("personal-send").addEventListener("click", () => {
+    confirmed = field.value;
+    form.requestSubmit();
+  });
+  document.getElementById("personal-edit").addEventListener("click", () => {
+    warning.hidden = true;
+    field.focus();
+  });
+
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const content = field.value;
-    if (!content.trim() || writing) return;
+    if (!content.trim() || writing || send.disabled) return;
+    warning.hidden = true;
+    send.disabled = true;
+    const kinds = content === confirmed ? [] : await personal(content);
+    send.disabled = false;
+    if (kinds.length) {
+      document.getElementById("personal-kinds").textContent = kinds.join(", ");
+      warning.hidden = false;
+      warning.focus();
+      return;
+    }
+    confirmed = null;
     busy(true);
     const clientId = form.elements.client_msg_id.value;
     try {
