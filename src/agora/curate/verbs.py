@@ -10,6 +10,7 @@ from agora.curate import (
     recipe_commands,  # noqa: F401
     report_commands,  # noqa: F401
     sample_commands,  # noqa: F401
+    toxicity_commands,  # noqa: F401
 )
 from agora.curate.curate_commands import app
 
