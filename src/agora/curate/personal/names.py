@@ -50,7 +50,7 @@ _CUES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "ja_say",
         ("申します", "といいます"),
-        r"(?<![\u3040-\u30ff\u4e00-\u9fff])(?P<name>[\u30a0-\u30ff\u4e00-\u9fff・]{2,10})と(?:申します|いいます)",
+        r"(?<![\u3040-\u30ff\u4e00-\u9fff])(?P<name>[\u30a0-\u30ff\u4e00-\u9fff・]{2,10})と申します",
     ),
     (
         "ko",

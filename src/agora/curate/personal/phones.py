@@ -20,7 +20,7 @@ _GROUPS = r"[+(]{0,2}\d{1,15}+(?:(?:[ \u00a0./-]|\) ?-?| ?\(|- )\d{1,12}+){0,8}"
 _EXT = r"(?:[ \u00a0]?(?:x|ext\.?|ext:)[ \u00a0]?\d{1,6})?"
 _NOT_BEHIND = r"(?![\w@%]|[.,:/-]\d)"
 _RUN = re.compile(rf"(?<![\w./:=#@$€£¥₹%&*+-])(?<!\d,){_GROUPS}{_EXT}{_NOT_BEHIND}")
-_LABELED = re.compile(rf"(?:[:=/]|\b[tmpf]\.|№|#)[ \u00a0]?(?P<number>{_GROUPS}{_EXT}){_NOT_BEHIND}")
+_LABELED = re.compile(rf"(?<!\d)(?:[:=/]|\b[tmpf]\.|№|#)[ \u00a0]?(?P<number>{_GROUPS}{_EXT}){_NOT_BEHIND}")
 _CUE = re.compile(
     r"\b(?:tel|phone|telephone|mobile|cell|cellphone|fax|call|calls|called|calling|text me|texting|sms|message|messages"
     r"|whats ?app|viber|telegram|signal|dial|hotline|landline|desk|contact me|reach me|reach us|ring me|answering"
@@ -42,6 +42,8 @@ _NORTH_AMERICAN = re.compile(r"(?:1[ .-])?\(?\d{3}\)?[ \u00a0.-]?\d{3}[ \u00a0.-
 _YEARS = re.compile(r"\(?(?:1[5-9]|20)\d\d\)?(?:[ -]{1,3}\(?(?:1[5-9]|20)\d\d\)?)+")
 _NANP = frozenset({"US", "CA", "PR", "DO", "JM", "TT", "BS"})
 _SSN = re.compile(r"\d{3}-\d{2}-\d{4}")
+_DECIMAL = re.compile(r"\d+\.\d+")
+_BOOK = re.compile(r"\bIS[BS]N\b[^\d\n]{0,12}$", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(?:[. ]\d{3})+")
 _DIGIT = re.compile(r"\d")
 _BREAK = re.compile(r"\d\b|(?<!tel)(?<!mob)(?<!тел)(?<!моб)(?<!ph)[.!?] |>", re.IGNORECASE)
@@ -57,6 +59,7 @@ class Candidate(NamedTuple):
     text: str
     digits: str
     cued: bool
+    is_book: bool
 
 
 def find_phones(text: str, regions: Sequence[str] = DEFAULT_REGIONS, chunk: int = CHUNK_CHARS) -> Iterator[Span]:
@@ -92,7 +95,14 @@ def _candidates(text: str, chunk: int) -> Iterator[Candidate]:
         if not 7 <= len(digits) <= 15 or _is_something_else(main.strip("() "), digits):
             continue
         last = end
-        yield Candidate(start, end, found, digits, _is_cued(text, start, end))
+        yield Candidate(
+            start,
+            end,
+            found,
+            digits,
+            _is_cued(text, start, end),
+            _BOOK.search(text, max(0, start - 24), start) is not None,
+        )
 
 
 def _places(text: str, chunk: int) -> Iterable[tuple[int, int]]:
@@ -138,8 +148,8 @@ def _judge(candidate: Candidate, regions: tuple[str, ...] | None) -> tuple[float
         return (0.6, "phone_cue") if candidate.cued else (0.5, "phone_plus") if "+" in main else (0.0, "")
     if candidate.cued:
         return 0.7, "phone_cue"
-    if not _SEPARATOR.search(main):
-        return 0.0, ""  # an identifier, as far as can be seen
+    if not _SEPARATOR.search(main) or _DECIMAL.fullmatch(main) or candidate.is_book:
+        return 0.0, ""  # an identifier, a number with decimals or a book's, as far as can be seen
     if _THOUSANDS.fullmatch(main):  # an amount, unless the writer's own country writes its numbers so
         regions = tuple(region for region in regions or () if region not in DEFAULT_REGIONS)
     if regions is None:
