@@ -100,7 +100,7 @@ class LinearModel:
         told = {"schema": SCHEMA, "categories": list(self.categories), "terms": list(self.terms), "facts": self.facts}
         arrays = {"idf_chars": self.idf[0], "idf_words": self.idf[1], "weights": self.weights, "bias": self.bias}
         with atomic_file(Path(path)) as out:
-            np.savez_compressed(out, told=np.frombuffer(dumps(told), dtype=np.uint8), **arrays)
+            np.savez_compressed(out, allow_pickle=False, told=np.frombuffer(dumps(told), dtype=np.uint8), **arrays)
 
     @classmethod
     def load(cls, path: Path) -> LinearModel:

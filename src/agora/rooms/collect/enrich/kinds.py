@@ -39,6 +39,7 @@ FACTORIES: Mapping[str, str] = {
     "lang": "agora.rooms.collect.enrich.language_kind:LanguageKind",
     "pii": "agora.curate.personal.kinds:pii",
     "secret": "agora.curate.personal.kinds:secret",
+    "tox": "agora.curate.toxicity.providers:tox",
 }
 
 
