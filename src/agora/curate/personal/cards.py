@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from agora.curate.personal.recognizer import Recognizer
+from agora.curate.personal.recognizer import Recognizer, count_digits
 from agora.curate.personal.spans import Span
 
 # (first, last, lengths): issuer identification numbers; both ends have the same number of digits
@@ -96,7 +96,7 @@ def _card(found: re.Match[str]) -> Iterator[Span]:
 
 
 def _may(text: str) -> bool:
-    return sum(map(text.count, "0123456789")) >= 12
+    return count_digits(text) >= 12
 
 
 CARDS = Recognizer("card", _DIGITS, _card, _may)

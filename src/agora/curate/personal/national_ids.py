@@ -12,7 +12,7 @@ from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
-from agora.curate.personal.recognizer import Recognizer
+from agora.curate.personal.recognizer import Recognizer, count_digits
 from agora.curate.personal.spans import Span
 
 _CUE_CHARS = 48
@@ -76,7 +76,7 @@ def _spans(pack: Pack, found: re.Match[str]) -> Iterator[Span]:
 
 
 def _may(text: str, digits: int) -> bool:
-    return sum(map(text.count, "0123456789")) >= digits
+    return count_digits(text) >= digits
 
 
 def _recognizer(pack: Pack) -> Recognizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from agora.curate.personal.recognizer import Recognizer
+from agora.curate.personal.recognizer import Recognizer, count_digits
 from agora.curate.personal.spans import Span
 
 _EMAIL = re.compile(r"(?<![\w.+%'-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w@-])")
@@ -126,7 +126,7 @@ def _url_password(found: re.Match[str]) -> Iterator[Span]:
 
 
 def _has_digits(text: str) -> bool:
-    return any(d in text for d in "0123456789")
+    return count_digits(text) > 0
 
 
 PATTERNS: tuple[Recognizer, ...] = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from agora.curate.personal.recognizer import CHUNK_CHARS, matches
+from agora.curate.personal.recognizer import CHUNK_CHARS, count_digits, matches
 from agora.curate.personal.spans import Span
 
 # where a number without a word beside it and without a + may be from; more come from a text's hints
@@ -80,7 +80,7 @@ def find_phones(text: str, regions: Sequence[str] = DEFAULT_REGIONS, chunk: int 
 
 
 def _may(text: str) -> bool:
-    return sum(map(text.count, "0123456789")) >= 7
+    return count_digits(text) >= 7
 
 
 def _candidates(text: str, chunk: int) -> Iterator[Candidate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from agora.curate.personal.spans import Span
@@ -28,6 +29,12 @@ class Recognizer(NamedTuple):
     pattern: re.Pattern[str]
     judge: Callable[[re.Match[str]], Iterator[Span]]
     may: Callable[[str], bool]
+
+
+@lru_cache(maxsize=16)
+def count_digits(text: str) -> int:
+    """ASCII digits of a text; remembered, because every rule that looks for a number asks first."""
+    return sum(map(text.count, "0123456789"))
 
 
 def matches(pattern: re.Pattern[str], text: str, chunk: int = CHUNK_CHARS) -> Iterator[re.Match[str]]:
