@@ -37,9 +37,10 @@ def model() -> LinearModel:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a quarter of a minute on an idle core
 def test_unseen_texts_of_the_moderation_test_set_are_told_as_well_as_the_specification_asks(shared_dir: Path) -> None:
     labeled = read_labeled(shared_dir / "data/wildchat/moderation/openai_moderation_eval_noS3.jsonl.gz")
-    found = {row.category: row for row in cross_validate(labeled)}
+    found = {row.category: row for row in cross_validate(labeled, only=("any", "sexual", "self-harm", "hate"))}
     assert (found["any"].positives, found["any"].n) == (378, 854)
     assert found["any"].auc >= 0.81 and found["sexual"].auc >= 0.94
     assert found["self-harm"].auc >= 0.96 and found["hate"].auc >= 0.85
