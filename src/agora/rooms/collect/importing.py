@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, insert, select, update
 
 from agora.core.files import require_file, sha256_file
+from agora.core.garbage import rare_collections
 from agora.core.json_text import dumps, loads
 from agora.core.progress import progress
 from agora.core.records import JsonMap
@@ -99,7 +98,7 @@ def import_into_store(
     counts = begun.counts
     seen = _seen(store, begun.import_id) if begun.resumed else set()
     with (
-        _rare_collections(),
+        rare_collections(),
         Rejects(rejects, keep=counts.reject_bytes) as refused,
         progress(None, f"importing {path.name}", unit="rows") as bar,
     ):
@@ -132,17 +131,6 @@ def import_into_store(
         resumed_at=begun.next_line if begun.resumed else None,
         rejects=rejects if counts.bad else None,
     )
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Rows are trees without cycles; looking for cycles among thousands of live ones took half of an import's time."""
-    before = gc.get_threshold()
-    gc.set_threshold(500_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _batches(lines: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, list[Ready]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from agora.core.json_text import dumps
 from agora.rooms.collect.release.found import Findings, most_frequent
 from agora.rooms.collect.release.licenses import compatible
 from agora.rooms.collect.release.paths import Node, alternates, choose
+from agora.rooms.collect.release.profiles import canonical
 from agora.rooms.collect.release.pseudonyms import ReleaseKey
 
 KEY = ReleaseKey(b"k" * 32)
@@ -118,6 +120,7 @@ def test_a_flag_of_minors_counts_at_any_version_in_either_spelling() -> None:
         found = Findings()
         found.add("tox", "openai:0", dumps({"categories": {category: True}}).decode(), frozenset({("tox", "openai:1")}))
         assert found.minors and not found.tox
+        assert not Findings().minors  # what one message is told stays its own
 
 
 def test_spans_of_an_operator_are_replaced_beside_those_of_the_pipeline() -> None:
@@ -132,3 +135,8 @@ def test_spans_of_an_operator_are_replaced_beside_those_of_the_pipeline() -> Non
 def test_the_most_frequent_value_is_the_first_of_equals() -> None:
     assert most_frequent(["b", None, "a", "a", "b"]) == "b"
     assert most_frequent([None]) is None
+
+
+def test_the_hash_of_a_conversation_is_made_of_the_json_that_the_published_sets_use() -> None:
+    turns = [("user", 'quo"te \\ \n\x00 é 漢 \U0001f600'), ("assistant", "")]
+    assert canonical(turns) == json.dumps([{"content": text, "role": role} for role, text in turns])

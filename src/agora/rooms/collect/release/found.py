@@ -1,4 +1,8 @@
-"""What annotations say of messages, as a release reads them: language, place, toxicity, spans."""
+"""What annotations say of messages, as a release reads them: language, place, toxicity, spans.
+
+A million conversations have twenty million annotations, so this is written for speed: a finding has an attribute only
+where there is something to say, and a moderation result is parsed when it is first asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,17 @@ import orjson
 from sqlalchemy import Connection, func, select
 
 from agora.core.errors import UsageError
+from agora.rooms.collect.enrich.annotations import KINDS
 from agora.rooms.collect.tables import ANNOTATIONS
 
 #: How versions of annotations begin that an operator made on one message; they come beside those of the pipeline.
 BY_HAND = "person:"
 #: A kind and the version of it that a release uses.
 Wanted = frozenset[tuple[str, str]]
+Result = Mapping[str, Any]
+_BIT = {kind: 1 << i for i, kind in enumerate(KINDS)}
+_NOTHING: Result = {}
+_MINORS = ('minors":true', 'minors": true')
 
 
 def wanted_versions(connection: Connection, pinned: Mapping[str, str]) -> Wanted:
@@ -47,84 +56,118 @@ def wanted_versions(connection: Connection, pinned: Mapping[str, str]) -> Wanted
     return frozenset((name.partition(":")[0], version) for name, (_, version) in newest.items())
 
 
+def kinds_mask(kinds: Iterable[str]) -> int:
+    """Kinds as one number, to be compared with :attr:`Findings.kinds`."""
+    return sum(_BIT[kind] for kind in set(kinds))
+
+
 class Findings:
-    """What is known of one message at the wanted versions."""
+    """What is known of one message at the wanted versions.
 
-    __slots__ = ("by_hand", "geo", "kinds", "lang", "minors", "pii", "secret", "topic", "tox")
+    The defaults belong to the class and are never changed in place.
+    """
 
-    def __init__(self) -> None:
-        self.kinds: set[str] = set()
-        self.lang: Mapping[str, Any] = {}
-        self.geo: Mapping[str, Any] = {}
-        self.topic: Mapping[str, Any] = {}
-        self.pii: Sequence[Mapping[str, Any]] = ()
-        self.secret: Sequence[Mapping[str, Any]] = ()
-        self.by_hand: list[Mapping[str, Any]] = []
-        self.tox: dict[str, Mapping[str, Any]] = {}
-        self.minors = False  # any provider at any version: what was once said is not forgotten by a newer model
+    kinds: int = 0
+    lang: Result = _NOTHING
+    geo: Result = _NOTHING
+    topic: Result = _NOTHING
+    pii: Sequence[Result] = ()
+    secret: Sequence[Result] = ()
+    by_hand: Sequence[Result] = ()
+    minors: bool = False  # any provider at any version: what was once said is not forgotten by a newer model
+    _tox: Mapping[str, Result | str] = _NOTHING
 
     def add(self, kind: str, version: str, result_json: str, wanted: Wanted) -> None:
         """Take in an annotation."""
-        result = parsed(result_json)
-        if kind == "tox" and is_of_minors(result):
-            self.minors = True
-        if version.startswith(BY_HAND) and kind == "pii":
-            self.by_hand += result.get("spans", ())
-        if (kind, version) not in wanted:
-            return
-        self.kinds.add(kind)
+        if kind == "tox" and (_MINORS[0] in result_json or _MINORS[1] in result_json):
+            self.minors = self.minors or is_of_minors(orjson.loads(result_json))
+        if (kind, version) in wanted:
+            self.kinds |= _BIT[kind]
+            if kind == "tox":
+                self._tox = {**self._tox, _provider(version): result_json}
+            elif kind in ("pii", "secret"):
+                if len(result_json) > 14:  # longer than {"spans": []}
+                    setattr(self, kind, orjson.loads(result_json).get("spans", ()))
+            elif kind in ("lang", "geo", "topic"):
+                setattr(self, kind, parsed(result_json))
+        elif kind == "pii" and version.startswith(BY_HAND):
+            self.by_hand = (*self.by_hand, *orjson.loads(result_json).get("spans", ()))
+
+    def bring(self, kind: str, result: Result, provider: str = "") -> None:
+        """Take in what an import knows, unless there is an annotation of our own."""
         if kind == "tox":
-            self.tox[str(result.get("provider") or version.partition(":")[0])] = result
-        elif kind in ("pii", "secret"):
-            setattr(self, kind, result.get("spans", ()))
-        elif kind in ("lang", "geo", "topic"):
+            if provider not in self._tox:
+                self._tox = {**self._tox, provider: result}
+                self.minors = self.minors or is_of_minors(result)
+        elif not self.kinds & _BIT[kind]:
             setattr(self, kind, result)
+        self.kinds |= _BIT[kind]
+
+    @property
+    def tox(self) -> dict[str, Result]:
+        """Moderation results by provider."""
+        return {name: orjson.loads(r) if isinstance(r, str) else r for name, r in self._tox.items()}
 
     def is_toxic(self, threshold: float) -> bool:
         """Whether a provider flagged the message, or Detoxify scored it above the threshold."""
-        return any(
-            result.get("flagged") or _detoxify(result).get("toxicity", 0.0) > threshold for result in self.tox.values()
-        )
+        return any_toxic(self.tox, threshold)
 
     @property
-    def spans(self) -> list[Mapping[str, Any]]:
+    def spans(self) -> list[Result]:
         """All that is to be replaced; a span that two name is there once."""
         if not (self.pii or self.secret or self.by_hand):
             return []
         return list({(s["start"], s["end"], s["type"]): s for s in (*self.pii, *self.secret, *self.by_hand)}.values())
 
-    @property
-    def openai(self) -> Mapping[str, Any] | None:
-        """The result of OpenAI's moderation, if it was asked."""
-        return self.tox.get("openai")
-
-    @property
-    def detoxify(self) -> Mapping[str, Any] | None:
-        """Detoxify's seven scores, if it was asked."""
-        return next((scores for result in self.tox.values() if (scores := _detoxify(result))), None)
-
 
 NOTHING = Findings()
 
 
-def _detoxify(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    return result.get("detoxify") or (result.get("scores") if result.get("provider") == "detoxify" else None) or {}
-
-
-@lru_cache(maxsize=4096)
-def parsed(result_json: str) -> Mapping[str, Any]:
-    """A result; equal ones, such as a common language's, are read once."""
-    found: Mapping[str, Any] = orjson.loads(result_json)
+def collect(rows: Iterable[Sequence[Any]], wanted: Wanted) -> dict[str, Findings]:
+    """Findings by message, from rows of message, kind, version and result."""
+    found: dict[str, Findings] = {}
+    for message, kind, version, result_json in rows:
+        held = found.get(message)
+        if held is None:
+            held = found[message] = Findings()
+        held.add(kind, version, result_json, wanted)
     return found
 
 
-def is_of_minors(result: Mapping[str, Any]) -> bool:
+def any_toxic(tox: Mapping[str, Result], threshold: float) -> bool:
+    """Whether a provider flagged, or Detoxify scored above the threshold."""
+    return any(r.get("flagged") or detoxify_of(r).get("toxicity", 0.0) > threshold for r in tox.values())
+
+
+def detoxify_of(result: Result) -> Result:
+    """Detoxify's seven scores of a result, if it has them."""
+    return (
+        result.get("detoxify") or (result.get("scores") if result.get("provider") == "detoxify" else None) or _NOTHING
+    )
+
+
+@lru_cache(maxsize=65_536)
+def parsed(result_json: str) -> Result:
+    """A result; equal ones, such as a common language's, are read once."""
+    found: Result = orjson.loads(result_json)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _provider(version: str) -> str:
+    return version.partition(":")[0]
+
+
+def is_of_minors(result: Result) -> bool:
     """Whether a moderation result says sexual content about minors, in either spelling."""
-    categories = result.get("categories") or {}
+    categories = result.get("categories") or _NOTHING
     return bool(categories.get("sexual/minors") or categories.get("sexual_minors"))
 
 
-def most_frequent(values: Iterable[str | None]) -> str | None:
+def most_frequent(values: Sequence[str | None]) -> str | None:
     """The value that stands most often, the first of equals; None is no value."""
-    counts = Counter(value for value in values if value is not None)
-    return max(counts, key=lambda value: counts[value]) if counts else None
+    present = [value for value in values if value is not None]
+    if len(set(present)) < 2:
+        return present[0] if present else None
+    counts = Counter(present)
+    return max(counts, key=lambda value: counts[value])

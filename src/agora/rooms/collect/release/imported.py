@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agora.rooms.collect.incoming import Carried, carried
-from agora.rooms.collect.release.found import Findings, is_of_minors, most_frequent
+from agora.rooms.collect.release.found import Findings, most_frequent
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +45,15 @@ def fill_from_import(imported_zstd: bytes, message_ids: Sequence[str], found: di
 
 def _fill(held: Findings, meta: Mapping[str, Any], openai: Mapping[str, Any], detoxify: Mapping[str, Any]) -> None:
     language, country = _text(meta.get("language")), _text(meta.get("country"))
-    if language and "lang" not in held.kinds:
-        held.lang = {"name": language}
-        held.kinds.add("lang")
-    if country and "geo" not in held.kinds:
-        held.geo = {"country": country, "state": _text(meta.get("state"))}
-        held.kinds.add("geo")
-    if openai and "openai" not in held.tox:
-        categories = openai.get("categories") or {}
-        held.tox["openai"] = {
-            "provider": "openai",
-            "flagged": bool(openai.get("flagged")),
-            "categories": categories,
-            "scores": openai.get("category_scores") or {},
-        }
-        held.minors = held.minors or is_of_minors(held.tox["openai"])
-        held.kinds.add("tox")
-    if detoxify and held.detoxify is None:
-        held.tox["detoxify"] = {"provider": "detoxify", "flagged": False, "scores": detoxify}
+    if language:
+        held.bring("lang", {"name": language})
+    if country:
+        held.bring("geo", {"country": country, "state": _text(meta.get("state"))})
+    if openai:
+        told = {"categories": openai.get("categories") or {}, "scores": openai.get("category_scores") or {}}
+        held.bring("tox", {"provider": "openai", "flagged": bool(openai.get("flagged")), **told}, "openai")
+    if detoxify:
+        held.bring("tox", {"provider": "detoxify", "flagged": False, "scores": detoxify}, "detoxify")
 
 
 def _at(row: Mapping[str, Any], name: str, i: int) -> Mapping[str, Any]:

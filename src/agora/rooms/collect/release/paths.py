@@ -38,6 +38,9 @@ def choose(nodes: Sequence[Node], statuses: Collection[str]) -> Chosen:
         nodes: all messages, in any order.
         statuses: how a message may have ended.
     """
+    if _is_plain(nodes, statuses):
+        whole = tuple(node.id for node in nodes)
+        return Chosen(whole, whole, cut=False)
     by_id = {node.id: node for node in nodes}
     sound: dict[str, bool] = {}
     for node in nodes:
@@ -56,6 +59,16 @@ def choose(nodes: Sequence[Node], statuses: Collection[str]) -> Chosen:
     leading = inner | {reply.id for reply in replies}
     tree = _parents_first([node for node in nodes if node.id in leading])
     return Chosen(path, tree, cut=len(tree) < len(nodes))
+
+
+def _is_plain(nodes: Sequence[Node], statuses: Collection[str]) -> bool:
+    """Whether a conversation is one thread in its order that ends with a reply, all of it sound: most of them are."""
+    before = None
+    for node in nodes:
+        if node.parent != before or node.status not in statuses:
+            return False
+        before = node.id
+    return bool(nodes) and nodes[-1].role == "assistant"
 
 
 def _parents_first(nodes: Sequence[Node]) -> tuple[str, ...]:

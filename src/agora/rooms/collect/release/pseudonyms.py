@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b, sha256
+from typing import Any
 
 _HALF_BITS = 31
 _HALF = (1 << _HALF_BITS) - 1
@@ -39,7 +41,14 @@ class ReleaseKey:
         Different numbers stay different, all are positive, and their order tells nothing.
         """
         left, right = number >> _HALF_BITS, number & _HALF
-        for step in range(_ROUNDS):
-            mixed = blake2b(right.to_bytes(4, "big"), digest_size=4, key=self.secret, salt=bytes([step])).digest()
-            left, right = right, left ^ int.from_bytes(mixed, "big") & _HALF
+        for prepared in _mixers(self.secret):
+            mixer = prepared.copy()
+            mixer.update(right.to_bytes(4, "big"))
+            left, right = right, left ^ int.from_bytes(mixer.digest(), "big") & _HALF
         return (left << _HALF_BITS | right) + 1
+
+
+@lru_cache(maxsize=16)
+def _mixers(secret: bytes) -> tuple[Any, ...]:
+    """The keyed function of each step, ready to be copied: keying one costs more than using it."""
+    return tuple(blake2b(digest_size=4, key=secret, salt=bytes([step])) for step in range(_ROUNDS))

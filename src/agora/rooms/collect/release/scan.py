@@ -19,8 +19,9 @@ import zstandard
 from sqlalchemy import Connection, Engine, Row, case, func, select
 
 from agora.core.files import atomic_file
+from agora.core.garbage import rare_collections
 from agora.rooms.collect.moderate.reviews import held_back
-from agora.rooms.collect.release.found import NOTHING, Findings, Wanted, most_frequent
+from agora.rooms.collect.release.found import NOTHING, Findings, Wanted, collect, kinds_mask, most_frequent
 from agora.rooms.collect.release.gates import Tally
 from agora.rooms.collect.release.imported import Imported, fill_from_import
 from agora.rooms.collect.release.licenses import compatible
@@ -40,6 +41,7 @@ EPOCH_ORDINAL = 719_163  # date(1970, 1, 1).toordinal()
 Held = tuple[Node, int, bool]
 NOBODY = Imported(None, {})
 _BATCH = 1000
+_MOST_PERSONS = 50_000  # whose pseudonyms are kept at hand
 _EMPTY = sha256(b"").digest()
 
 
@@ -135,7 +137,7 @@ class Scan:
         import pyarrow as pa
 
         run = _Run(self.asked)
-        with engine_of(self.asked.url).connect() as connection, connection.begin():
+        with rare_collections(), engine_of(self.asked.url).connect() as connection, connection.begin():
             for batch in _conversations(connection, part):
                 run.take(connection, batch)
         schema = plan_schema()
@@ -180,6 +182,8 @@ class _Run:
         self.seen = 0
         self.excluded = frozenset(asked.settings.selection.exclude)
         self.sources = frozenset(asked.settings.selection.sources)
+        self.required = kinds_mask(asked.settings.require)
+        self.persons: dict[str, bytes] = {}
 
     def take(self, connection: Connection, batch: Sequence[Row[Any]]) -> None:
         """Judge a batch of conversations, neighbors by id."""
@@ -195,12 +199,20 @@ class _Run:
             if reason is not None or chosen is None:
                 self.tally.add(reason or "no_sound_reply", row.conversation_id)
                 continue
-            person = self.asked.key.person(row.subject_id or f"{row.source}\0{brought.person or row.conversation_id}")
+            person = self._person(row.subject_id or f"{row.source}\0{brought.person or row.conversation_id}")
             headers = brought.headers if row.subject_id is None else _headers(row.header_json)
             self._keep(row, held, chosen, found, person, headers)
             named = [i for i in chosen.tree if _names_someone(found.get(i))]
             wrote_names += [(i, person) for i in named]
         self._read_names(connection, wrote_names, found)
+
+    def _person(self, subject: str) -> bytes:
+        known = self.persons.get(subject)
+        if known is None:
+            if len(self.persons) >= _MOST_PERSONS:
+                self.persons.clear()
+            known = self.persons[subject] = self.asked.key.person(subject)
+        return known
 
     def _brought(self, row: Row[Any], held: Sequence[Held], found: dict[str, Findings]) -> Imported:
         """What an imported conversation that is asked for knows of itself."""
@@ -260,8 +272,8 @@ class _Run:
     def _by_annotations(self, chosen: Chosen, held: Sequence[Held], found: Mapping[str, Findings]) -> str | None:
         settings, ids = self.asked.settings, chosen.path if self.asked.linear else chosen.tree
         wordless = {node.id for node, _, empty in held if empty}
-        required = frozenset(settings.require)
-        if any(not required <= found.get(i, NOTHING).kinds for i in ids if i not in wordless):
+        required = self.required
+        if any(found.get(i, NOTHING).kinds & required != required for i in ids if i not in wordless):
             return "not_enriched"
         if any(found.get(node.id, NOTHING).minors for node, _, _ in held):
             return "sexual_minors"
@@ -289,15 +301,17 @@ class _Run:
         self.notes["cut"] += chosen.cut
         self.notes["with_branches"] += len(chosen.tree) > len(chosen.path)
         places = [found.get(i, NOTHING).geo for i in ids if by_id[i].role == "user"]
-        country = most_frequent(place.get("country") for place in places)
-        state = most_frequent(place.get("state") for place in places if place.get("country") == country)
-        self.iso_of |= {p["country"]: p["country_iso"] for p in places if p.get("country") and p.get("country_iso")}
+        country = most_frequent([place.get("country") for place in places])
+        state = most_frequent([place.get("state") for place in places if place.get("country") == country])
+        if country and country not in self.iso_of:
+            iso = next((p.get("country_iso") for p in places if p.get("country") == country), None)
+            self.iso_of |= {country: iso} if iso else {}
         values = {
             "conversation_id": row.conversation_id,
             "leaf": chosen.path[-1],
             "country": country,
             "state": state,
-            "language": most_frequent(found.get(i, NOTHING).lang.get("name") for i in ids),
+            "language": most_frequent([found.get(i, NOTHING).lang.get("name") for i in ids]),
             "user_agent": headers.get("user-agent"),
             "accept_language": headers.get("accept-language"),
             "source": row.source,
@@ -357,22 +371,25 @@ def _nodes(connection: Connection, low: str, high: str, as_of_us: int) -> dict[s
     What came after the moment of the release does not exist for it.
     """
     m = MESSAGES.c
-    query = select(
-        m.conversation_id,
-        m.message_id,
-        m.parent_id,
-        m.role,
-        m.status,
-        m.created_us,
-        func.coalesce(m.completed_us, m.created_us),
-        func.length(m.content_zstd),
-        m.content_sha256 == _EMPTY,
-    ).where(m.conversation_id.between(low, high), m.created_us <= as_of_us)
+    query = (
+        select(
+            m.conversation_id,
+            m.message_id,
+            m.parent_id,
+            m.role,
+            m.status,
+            m.created_us,
+            func.coalesce(m.completed_us, m.created_us),
+            func.length(m.content_zstd),
+            m.content_sha256 == _EMPTY,
+        )
+        .where(m.conversation_id.between(low, high), m.created_us <= as_of_us)
+        .order_by(m.conversation_id, m.message_id)
+    )
     nodes: dict[str, list[Held]] = defaultdict(list)
-    for conversation, *known, size, empty in connection.execute(query):
-        node = Node(*known)
-        if node.done_us <= as_of_us:
-            nodes[conversation].append((node, size, bool(empty)))
+    for conversation, message, parent, role, status, at_us, done_us, size, empty in connection.execute(query).all():
+        if done_us <= as_of_us:
+            nodes[conversation].append((Node(message, parent, role, status, at_us, done_us), size, bool(empty)))
     return nodes
 
 
@@ -384,10 +401,4 @@ def _findings(connection: Connection, low: str, high: str, wanted: Wanted) -> di
         .join(MESSAGES, MESSAGES.c.message_id == a.message_id)
         .where(MESSAGES.c.conversation_id.between(low, high))
     )
-    found: dict[str, Findings] = {}
-    for message, kind, version, result in connection.execute(query):
-        held = found.get(message)
-        if held is None:
-            held = found[message] = Findings()
-        held.add(kind, version, result, wanted)
-    return found
+    return collect(connection.execute(query).all(), wanted)

@@ -10,13 +10,14 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, func, select
 
-from agora.core.json_text import loads
 from agora.curate.personal import Span, redact, redact_fully, residual
-from agora.rooms.collect.release.found import NOTHING, Findings
+from agora.rooms.collect.release.found import NOTHING, Findings, Result, any_toxic, collect, detoxify_of, parsed
 from agora.rooms.collect.release.imported import fill_from_import
 from agora.rooms.collect.release.paths import Node, choose, path_of
 from agora.rooms.collect.release.scan import Asked, name_key
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
+
+_NONE: Result = {}
 
 
 @dataclass(slots=True)
@@ -35,7 +36,19 @@ class Utterance:
     rating: int | None
     found: Findings
     text: str
+    toxic: bool
+    tox: Mapping[str, Result]
     redacted: bool = False
+
+    @property
+    def openai(self) -> Result | None:
+        """What OpenAI's moderation said, if it was asked."""
+        return self.tox.get("openai")
+
+    @property
+    def detoxify(self) -> Result | None:
+        """Detoxify's seven scores, if it was asked."""
+        return next((scores for result in self.tox.values() if (scores := detoxify_of(result))), None)
 
 
 @dataclass(slots=True)
@@ -75,37 +88,42 @@ def read_utterances(
         m.content_zstd,
     ).where(m.conversation_id.in_(ids))
     rows: dict[str, dict[str, Any]] = defaultdict(dict)
-    for row in connection.execute(query):
+    for row in connection.execute(query).all():
         rows[row[0]][row[1]] = row
     found = _findings(connection, asked, ids)
     if asked.settings.selection.sources:
         _fill_imported(connection, ids, rows, found)
     rating = _ratings(connection, ids) if asked.settings.profile == "native" else {}
     unpack = zstandard.ZstdDecompressor().decompress
+    threshold = asked.settings.selection.toxicity_threshold
     read: dict[str, list[Utterance]] = {}
     for planned in batch:
         held = rows.get(planned["conversation_id"])
         if held is None or planned["leaf"] not in held:
             continue
-        read[planned["conversation_id"]] = [
-            Utterance(
-                id=message,
-                parent=parent,
-                role=role,
-                status=status,
-                at_us=done_us,
-                model=model,
-                params=loads(params.encode()) if params else {},
-                usage=loads(usage.encode()) if usage else {},
-                finish_reason=reason,
-                rating=rating.get(message),
-                found=found.get(message, NOTHING),
-                text=unpack(content).decode("utf-8"),
+        said = read[planned["conversation_id"]] = []
+        for i in _chosen(asked, planned, held):
+            _, message, parent, role, status, _, done_us, model, params, usage, reason, content = held[i]
+            findings = found.get(message, NOTHING)
+            text, tox = unpack(content).decode("utf-8"), findings.tox
+            said.append(
+                Utterance(
+                    id=message,
+                    parent=parent,
+                    role=role,
+                    status=status,
+                    at_us=done_us,
+                    model=model,
+                    params=parsed(params) if params else _NONE,
+                    usage=parsed(usage) if usage else _NONE,
+                    finish_reason=reason,
+                    rating=rating.get(message),
+                    found=findings,
+                    text=text,
+                    toxic=bool(text) and any_toxic(tox, threshold),
+                    tox=tox,
+                )
             )
-            for _, message, parent, role, status, _, done_us, model, params, usage, reason, content in (
-                held[i] for i in _chosen(asked, planned, held)
-            )
-        ]
     return read
 
 
@@ -125,10 +143,7 @@ def _findings(connection: Connection, asked: Asked, ids: Sequence[str]) -> dict[
         .join(MESSAGES, MESSAGES.c.message_id == a.message_id)
         .where(MESSAGES.c.conversation_id.in_(ids), a.kind.in_(("lang", "pii", "secret", "tox")))
     )
-    found: dict[str, Findings] = defaultdict(Findings)
-    for message, kind, version, result in connection.execute(query):
-        found[message].add(kind, version, result, asked.wanted)
-    return found
+    return collect(connection.execute(query).all(), asked.wanted)
 
 
 def _fill_imported(
