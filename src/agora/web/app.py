@@ -34,6 +34,7 @@ from agora.rooms.collect.guard import pages as guard_pages
 from agora.rooms.collect.guard.budget import Budget
 from agora.rooms.collect.moderate import api as moderate_api
 from agora.rooms.collect.moderate import pages as moderate_pages
+from agora.rooms.collect.release import pages as release_pages
 from agora.rooms.collect.removal import expire_unpublished
 from agora.rooms.collect.replies import Replies
 from agora.rooms.collect.settings import CollectSettings, ServeSettings
@@ -53,11 +54,18 @@ from agora.store.spending import forget_spending
 from agora.web.numbers import numbers
 from agora.web.watching import Watching, prometheus
 
-PACKAGES = ("agora.site", "agora.rooms.collect", "agora.rooms.collect.moderate", "agora.rooms.collect.guard")
+PACKAGES = (
+    "agora.site",
+    "agora.rooms.collect",
+    "agora.rooms.collect.moderate",
+    "agora.rooms.collect.release",
+    "agora.rooms.collect.guard",
+)
 NAV = (
     NavLink("/chat", "collect.nav.chat"),
     NavLink("/receipt", "collect.nav.receipt"),
     NavLink("/moderate", "moderate.nav", Role.MODERATOR),
+    NavLink("/releases", "release.nav", Role.ADMIN),
     NavLink("/admin", "guard.nav", Role.ADMIN),
 )
 _HOUSEKEEPING_S = 3600.0
@@ -108,8 +116,9 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     app.state.site = Site(settings.site, store, PACKAGES, NAV)
     app.state.places = places
     app.state.chat = Chat(store, settings.collect, texts, replies)
-    routers = (accounts_router, moderate_api.router, moderate_pages.router, guard_api.router, guard_pages.router)
-    for router in (*routers, collect_api.router, collect_preview.router, collect_facade.router, collect_pages.router):
+    for_operators = (moderate_pages.router, guard_pages.router, release_pages.router)
+    of_collection = (collect_api.router, collect_preview.router, collect_facade.router, collect_pages.router)
+    for router in (accounts_router, moderate_api.router, guard_api.router, *for_operators, *of_collection):
         app.include_router(router)
     requests: Counter[tuple[str, int]] = Counter()
     _add_own_routes(app, store, requests)

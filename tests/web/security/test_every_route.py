@@ -42,7 +42,7 @@ OPERATOR = {
     "POST /moderate/{conversation_id}/note",
     "POST /moderate/{conversation_id}/redact",
 }
-ADMIN = {"GET /admin", "POST /admin/address", "POST /admin/block", "POST /admin/unblock"}
+ADMIN = {"GET /admin", "POST /admin/address", "POST /admin/block", "POST /admin/unblock", "GET /releases"}
 #: Forms without a session to bind a token to. What they do needs something else: a receipt, a password, or nothing.
 WITHOUT_TOKEN = {"POST /consent/terms", "POST /locale", "POST /receipt", "POST /sign-in"}
 #: Bodies of routes that look for consent after they have read theirs.

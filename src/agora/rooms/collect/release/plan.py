@@ -21,6 +21,7 @@ from agora.rooms.collect.release.scan import Asked, Scan, Scanned, engine_of, pl
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_PART = 100_000  # rows of the plan that are written together
 _ROW_BYTES = 400  # of a round beside its text, at most, compressed
 #: The quasi-identifiers that the rows of a profile show.
 SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -98,21 +99,23 @@ def _put_together(asked: Asked, scanned: Sequence[Scanned]) -> dict[str, Any]:
             notes[name] += count
     files = [asked.folder / f"rows-{part.index:05d}.arrow" for part in scanned]
     found = [read_arrow(file) for file in files] or [plan_schema().empty_table()]
-    table = pa.concat_tables(found).unify_dictionaries().combine_chunks()
+    table = pa.concat_tables(found).unify_dictionaries()
+    del found
     rounds = table["rounds"].to_numpy()
     # numbered in the order of the store, before the order of the release is known; see ReleaseKey.turn
     table = table.append_column("first_turn", pa.array(np.cumsum(rounds, dtype=np.int64) - rounds))
     order = pa.compute.sort_indices(table, sort_keys=[("person", "ascending"), ("order", "ascending")])
-    table = table.take(order).combine_chunks()
-    size = np.cumsum(table["bytes"].to_numpy() + _ROW_BYTES * table["rounds"].to_numpy())
+    size = np.cumsum((table["bytes"].to_numpy() + _ROW_BYTES * rounds)[order.to_numpy()])
     shard = ((size - 1) // (asked.settings.shard_mb * 1_000_000)).astype(np.int32)
-    table = table.append_column("shard", pa.array(shard))
-    write_arrow(asked.folder / "plan.arrow", table)
+    _write_in_order(asked.folder / "plan.arrow", table, order, shard)
+    rows = table.num_rows
+    del table
+    pa.default_memory_pool().release_unused()
     names = _public_names(asked, len(scanned))
     for file in [*files, *asked.folder.glob("names-*.arrow")]:
         file.unlink()
     return {
-        "rows": table.num_rows,
+        "rows": rows,
         "shards": int(shard[-1]) + 1 if len(shard) else 0,
         "seen": sum(part.seen for part in scanned),
         "tally": tally.as_json(),
@@ -120,6 +123,18 @@ def _put_together(asked: Asked, scanned: Sequence[Scanned]) -> dict[str, Any]:
         "iso_of": dict(sorted(iso_of.items())),
         "public_names": names,
     }
+
+
+def _write_in_order(path: Path, table: pa.Table, order: pa.Array, shard: Any) -> None:
+    """Write the rows in an order, a part at a time: a sorted copy of a million rows would double the memory."""
+    import pyarrow as pa
+
+    schema = table.schema.append(pa.field("shard", pa.int32()))
+    with atomic_file(path) as out, pa.ipc.new_file(out, schema) as writer:
+        for at in range(0, table.num_rows, _PART):
+            part = table.take(order[at : at + _PART])
+            part = part.append_column("shard", pa.array(shard[at : at + _PART]))
+            writer.write_table(part.combine_chunks())
 
 
 def _public_names(asked: Asked, parts: int) -> list[str]:
@@ -174,7 +189,8 @@ def anonymize(plan: Plan, profile: str, k: int, gone: Collection[str]) -> Shown:
     dropped = table["conversation_id"].filter(pa.array(~found.kept)).combine_chunks()
     first = pa.compute.array_sort_indices(dropped)[:EXAMPLES]
     kept = np.flatnonzero(found.kept)
-    table = table.take(kept)
+    if len(kept) < table.num_rows:
+        table = table.take(kept)
     for name in QUASI:
         at = table.column_names.index(name)
         if name == "day":
