@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from agora.rooms.collect import conversations
-from agora.rooms.collect.conversations import path_to, read_messages
+from agora.rooms.collect.conversations import read_messages
+from agora.rooms.collect.linking.prefix import START, next_key, prefix_keys
 from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
 from agora.rooms.collect.types import ChatError
 
@@ -24,8 +25,8 @@ class Place(NamedTuple):
 def attach_history(connection: Connection, subject_id: str, turns: Sequence[tuple[str, str]]) -> Place:
     """Find the place of a history among the subject's conversations, or make one.
 
-    A history that is not stored is kept as it was told, its messages marked ``reconstructed``: nothing is dropped
-    because an earlier request never reached this service.
+    It is attached to the longest part of it that is stored. What goes beyond is kept as it was told, its messages
+    marked ``reconstructed``: nothing is dropped because an earlier request never reached this service.
 
     Args:
         connection: of a transaction that writes.
@@ -36,13 +37,13 @@ def attach_history(connection: Connection, subject_id: str, turns: Sequence[tupl
         ChatError: ``bad_history``: the roles do not alternate or it ends with a user's turn.
     """
     _check_roles(turns)
-    if turns and (found := _find(connection, subject_id, turns)):
-        return found
-    conversation_id = conversations.create_conversation(connection, subject_id, source="api")
-    parent: str | None = None
-    for role, text in turns:
-        parent = conversations.add_reconstructed(connection, conversation_id, parent, role, text)
-    return Place(conversation_id, parent)
+    known, place = _deepest(connection, subject_id, turns)
+    if place is None:
+        place = Place(conversations.create_conversation(connection, subject_id, source="api"), None)
+    parent = place.parent_id
+    for role, text in turns[known:]:
+        parent = conversations.add_reconstructed(connection, place.conversation_id, parent, role, text)
+    return Place(place.conversation_id, parent)
 
 
 def _check_roles(turns: Sequence[tuple[str, str]]) -> None:
@@ -54,22 +55,36 @@ def _check_roles(turns: Sequence[tuple[str, str]]) -> None:
         raise ChatError("bad_history", "user and assistant must take turns, the user first", 422)
 
 
-def _find(connection: Connection, subject_id: str, turns: Sequence[tuple[str, str]]) -> Place | None:
-    last = hashlib.sha256(turns[-1][1].encode("utf-8", "replace")).digest()
-    candidates = connection.execute(
-        select(MESSAGES.c.message_id, MESSAGES.c.conversation_id)
+def _deepest(connection: Connection, subject_id: str, turns: Sequence[tuple[str, str]]) -> tuple[int, Place | None]:
+    """How many turns are stored, and where; as in :mod:`agora.rooms.collect.linking.tree`, at least one reply is."""
+    first = next((i for i, (role, _) in enumerate(turns) if role == "assistant"), None)
+    if first is None:
+        return 0, None
+    depth_of = {key: depth for depth, key in enumerate(prefix_keys(turns), 1) if turns[depth - 1][0] == "assistant"}
+    best, place = 0, None
+    for conversation_id in _with_reply(connection, subject_id, turns[first][1]):
+        keys: dict[str | None, bytes] = {None: START}
+        for message in read_messages(connection, conversation_id):
+            keys[message.id] = next_key(keys[message.parent_id], message.role, message.content)
+            depth = depth_of.get(keys[message.id], 0)
+            if depth > best:
+                best, place = depth, Place(conversation_id, message.id)
+    return best, place
+
+
+def _with_reply(connection: Connection, subject_id: str, text: str) -> list[str]:
+    """The subject's latest open conversations that hold this reply: every longer history holds it too."""
+    found = connection.execute(
+        select(MESSAGES.c.conversation_id, func.max(MESSAGES.c.created_us))
         .join(CONVERSATIONS, CONVERSATIONS.c.conversation_id == MESSAGES.c.conversation_id)
         .where(
             CONVERSATIONS.c.subject_id == subject_id,
             CONVERSATIONS.c.state == "open",
-            MESSAGES.c.role == turns[-1][0],
-            MESSAGES.c.content_sha256 == last,
+            MESSAGES.c.role == "assistant",
+            MESSAGES.c.content_sha256 == hashlib.sha256(text.encode("utf-8", "replace")).digest(),
         )
-        .order_by(MESSAGES.c.created_us.desc())
+        .group_by(MESSAGES.c.conversation_id)
+        .order_by(func.max(MESSAGES.c.created_us).desc())
         .limit(50)
-    ).all()
-    for row in candidates:
-        path = path_to(read_messages(connection, row.conversation_id), row.message_id)
-        if [(m.role, m.content) for m in path] == list(turns):
-            return Place(row.conversation_id, row.message_id)
-    return None
+    )
+    return [row.conversation_id for row in found]

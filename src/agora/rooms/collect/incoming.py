@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import zstandard
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, insert, select, update
 
 from agora.core.json_text import dumps, loads
 from agora.core.records import Conversation, JsonMap, Message, Provenance
@@ -43,11 +43,19 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What a batch did: conversations that were new, conversations that were known, messages of the new ones."""
+    """What a batch did: conversations that were new and known, messages added; of the known, how many have ``grown``.
+
+    ``other`` known ones are longer in the source too, but not as a continuation of what is stored: they are left alone.
+    """
 
     new: int
     known: int
     messages: int
+    grown: int = 0
+    other: int = 0
+
+    def __add__(self, more: Added) -> Added:
+        return Added(*(getattr(self, f.name) + getattr(more, f.name) for f in fields(Added)))
 
 
 def make_ready(conversation: Conversation) -> Ready:
@@ -181,8 +189,13 @@ def carried(imported_zstd: bytes) -> Carried:
     return Carried(data["id"], Provenance(**data["provenance"]), data["tags"], data["meta"], data["messages"])
 
 
-def insert_ready(connection: Connection, batch: Sequence[Ready], import_id: str | None = None) -> Added:
-    """Insert what the store does not have yet, inside the caller's transaction, and log it as one event."""
+def insert_ready(
+    connection: Connection, batch: Sequence[Ready], import_id: str | None = None, *, grow: bool = False
+) -> Added:
+    """Insert what the store does not have yet, inside the caller's transaction, and log it as one event.
+
+    With ``grow`` the messages that a known conversation lacks are added (a log may have gone on since).
+    """
     known = _known(connection, batch)
     fresh: dict[tuple[str, str], Ready] = {}
     for ready in batch:
@@ -198,7 +211,40 @@ def insert_ready(connection: Connection, batch: Sequence[Ready], import_id: str 
         sources = sorted({ready.source for ready in fresh.values()})
         payload = {"import_id": import_id, "sources": sources, **counts}
         events.append(connection, events.Event("import.batch", payload=payload))
-    return Added(len(fresh), len(batch) - len(fresh), len(messages))
+    added = Added(len(fresh), len(batch) - len(fresh), len(messages))
+    if grow and known:
+        added += _grow(connection, [ready for ready in batch if (ready.source, ready.key) in known])
+    return added
+
+
+def _grow(connection: Connection, batch: Sequence[Ready]) -> Added:
+    """Add what known conversations lack, where what is stored is how the source's conversation begins."""
+    total = Added(0, 0, 0)
+    for ready in batch:
+        where = (CONVERSATIONS.c.source == ready.source) & (CONVERSATIONS.c.source_key == ready.key)
+        held = connection.execute(
+            select(MESSAGES.c.conversation_id, MESSAGES.c.message_id, MESSAGES.c.role, MESSAGES.c.content_sha256)
+            .join(CONVERSATIONS, CONVERSATIONS.c.conversation_id == MESSAGES.c.conversation_id)
+            .where(where)
+            .order_by(MESSAGES.c.message_id)
+        ).all()
+        if not held or len(held) >= len(ready.messages):
+            continue
+        stored = [(row.role, bytes(row.content_sha256)) for row in held]
+        if stored != [(m["role"], m["content_sha256"]) for m in ready.messages[: len(held)]]:
+            total += Added(0, 0, 0, other=1)
+            continue
+        more = ready.messages[len(held) :]
+        ids = {told["message_id"]: row.message_id for told, row in zip(ready.messages, held, strict=False)}
+        own = held[0].conversation_id
+        rows = [m | {"conversation_id": own, "parent_id": ids.get(m["parent_id"], m["parent_id"])} for m in more]
+        insert_rows(connection, MESSAGES, rows)
+        values = {name: ready.row[name] for name in ("updated_us", "imported_zstd")}
+        connection.execute(update(CONVERSATIONS).where(CONVERSATIONS.c.conversation_id == own).values(**values))
+        payload = {"messages": len(rows)}
+        events.append(connection, events.Event("import.grown", conversation_id=own, payload=payload))
+        total += Added(0, 0, len(rows), grown=1)
+    return total
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[JsonMap]) -> None:

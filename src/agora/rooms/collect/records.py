@@ -26,8 +26,8 @@ _READ_AT_ONCE = 500
 _PUBLISHED = ConsentState.PUBLISH
 
 
-def store_conversations(store: Store, found: Iterable[Conversation]) -> Added:
-    """Put conversations of other sources into the store; one that is there already is passed over.
+def store_conversations(store: Store, found: Iterable[Conversation], *, grow: bool = False) -> Added:
+    """Put conversations of other sources into the store; one that is there already is passed over, or may ``grow``.
 
     They belong to no subject and carry their source and license; what their source says of consent is in their
     provenance, and a release decides by it. Files are imported by
@@ -36,8 +36,7 @@ def store_conversations(store: Store, found: Iterable[Conversation]) -> Added:
     total = Added(0, 0, 0)
     found = iter(found)
     while batch := [make_ready(conversation) for conversation in islice(found, _BATCH)]:
-        added = store.write(lambda c, batch=batch: insert_ready(c, batch))  # type: ignore[misc]
-        total = Added(total.new + added.new, total.known + added.known, total.messages + added.messages)
+        total += store.write(lambda c, batch=batch: insert_ready(c, batch, grow=grow))  # type: ignore[misc]
     return total
 
 
