@@ -117,7 +117,7 @@ def test_the_commands_do_what_their_names_say(tmp_path: Path) -> None:
     assert (told["read"], told["new"], told["duplicate"], told["bad"]) == (4, 3, 0, 1)
     assert Path(rejects).read_text().count("\n") == 1
     assert "events: 2" in _run("verify", "--db", db).stdout
-    assert json.loads(_run("stats", "--db", db, "--json").stdout)["conversations"] == 3
+    assert json.loads(_run("stats", "--db", db, "--json").stdout)["collection"]["conversations_released"] == 3
     out = tmp_path / "out.parquet"
     assert json.loads(_run("export", "--db", db, "--out", str(out), "--json").stdout)["conversations"] == 3
     assert sorted(c.messages[0].content for c in read_records(out, Conversation)) == ["hi 0", "hi 1", "hi 2"]

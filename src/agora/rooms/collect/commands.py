@@ -11,6 +11,7 @@ from agora.rooms.collect.enrich.commands import enrich_command
 from agora.rooms.collect.explore.commands import search_command
 from agora.rooms.collect.linking.commands import import_command
 from agora.rooms.collect.release.commands import app as release_app
+from agora.rooms.collect.statistics.commands import stats_command
 from agora.rooms.collect.terminal import Db, Json, KeyFile, opened, show
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def collect() -> None:
 
 
 app.command("import")(import_command)
+app.command("stats")(stats_command)
 app.command("enrich")(enrich_command)
 app.command("search")(search_command)
 
@@ -63,15 +65,6 @@ def export_command(
 
     with opened(db, keys) as store:
         show(export_store(store, out, to, only_published=not everything), json)
-
-
-@app.command("stats")
-def stats_command(db: Db = "agora.db", keys: KeyFile = None, json: Json = False) -> None:
-    """Count what is in the store."""
-    from agora.rooms.collect.records import store_numbers
-
-    with opened(db, keys) as store:
-        show(store_numbers(store), json)
 
 
 @app.command("verify")

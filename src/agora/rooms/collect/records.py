@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from agora.core.records import Conversation, JsonMap, Message, Provenance
 from agora.rooms.collect.conversations import messages_of
@@ -151,28 +150,20 @@ def export_store(store: Store, out: Path, to: str = "agora", *, only_published: 
     return {"conversations": done.n_conversations, "rows": done.n_rows, "skipped": done.skipped, "out": str(out)}
 
 
-def store_numbers(store: Store) -> dict[str, Any]:
-    """How much is in the store: conversations, people, rounds, replies by status, ratings, consent."""
+def store_numbers(store: Store) -> JsonMap:
+    """What is in the store, counted by the database: conversations, people by consent, messages, replies by status."""
+
+    def by(column: Any, *where: Any) -> dict[str, int]:
+        query = select(column, func.count()).where(*where).group_by(column).order_by(column)
+        return {str(name): count for name, count in connection.execute(query).all()}
+
     with store.reading() as connection:
-        consent = Counter(connection.scalars(select(SUBJECTS.c.consent_state)))
-        states = Counter(connection.scalars(select(CONVERSATIONS.c.state)))
-        roles: Counter[str] = Counter()
-        status: Counter[str] = Counter()
-        rounds: Counter[str] = Counter()
-        for row in connection.execute(select(MESSAGES.c.conversation_id, MESSAGES.c.role, MESSAGES.c.status)):
-            roles[row.role] += 1
-            if row.role == "assistant":
-                status[row.status] += 1
-            if row.role == "user":
-                rounds[row.conversation_id] += 1
-    held = sum(states.values()) - states["deleted"]
-    return {
-        "conversations": held,
-        "erased": states["deleted"],
-        "subjects": dict(consent),
-        "messages": dict(roles),
-        "replies_by_status": dict(status),
-        "mean_rounds": round(sum(rounds.values()) / len(rounds), 3) if rounds else None,
-        "share_multi_turn": round(sum(n > 1 for n in rounds.values()) / len(rounds), 4) if rounds else None,
-        "share_over_10_rounds": round(sum(n > 10 for n in rounds.values()) / len(rounds), 4) if rounds else None,
-    }
+        states = by(CONVERSATIONS.c.state)
+        return {
+            "conversations": sum(states.values()) - states.get("deleted", 0),
+            "erased": states.get("deleted", 0),
+            "subjects": by(SUBJECTS.c.consent_state),
+            "sources": by(CONVERSATIONS.c.source, CONVERSATIONS.c.state != "deleted"),
+            "messages": by(MESSAGES.c.role),
+            "replies_by_status": by(MESSAGES.c.status, MESSAGES.c.role == "assistant"),
+        }

@@ -1,0 +1,175 @@
+"""What is known of a conversation and its utterances: annotations made here, or the fields of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agora.core.records import Conversation, JsonMap, Message
+from agora.core.tables import Rejects
+from agora.curate.importers.read import import_conversations
+from agora.rooms.collect.enrich.annotations import latest, latest_by_provider
+from agora.rooms.collect.records import stored_conversations
+
+if TYPE_CHECKING:
+    from agora.store import Store
+
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One message. What nobody measured is None: it is left out of shares, never counted as false.
+
+    ``flagged`` holds the verdict of each classifier that saw it; ``detoxify`` and ``categories`` what two of them say
+    in detail (scores 0 to 1; category -> verdict).
+    """
+
+    role: str
+    content: str
+    language: str | None
+    flagged: Mapping[str, bool]
+    detoxify: Mapping[str, float]
+    categories: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One conversation: ``rounds`` are the questions on its longest path, ``month`` is ``YYYY-MM``."""
+
+    id: str
+    subject: str | None
+    model: str | None
+    country: str | None
+    category: str | None
+    created: str | None
+    rounds: int
+    utterances: tuple[Utterance, ...]
+
+
+def told_by_file(path: Path, *, format: str = "auto", rejects: Rejects, threshold: float) -> Iterator[Told]:
+    """The conversations of a file in any known format.
+
+    Args:
+        path: of the file.
+        format: of the file, or ``auto``.
+        rejects: takes the rows that cannot be read.
+        threshold: a Detoxify score of toxicity above it is toxic.
+    """
+    for conversation in import_conversations(path, format=format, rejects=rejects):
+        yield tell(conversation, {}, threshold)
+
+
+def told_by_store(store: Store, *, threshold: float) -> Iterator[Told]:
+    """The conversations of a store, with the annotations that were made of them."""
+    found = stored_conversations(store, only_published=False)
+    while batch := list(islice(found, _AT_ONCE)):
+        ids = [message.id for conversation in batch for message in conversation.messages]
+        with store.reading() as connection:
+            languages = latest(connection, ids, "lang")
+            toxic = latest_by_provider(connection, ids, "tox")
+            places = latest(connection, ids, "geo")
+        notes: dict[str, JsonMap] = {}
+        for message_id, language in languages.items():
+            notes.setdefault(message_id, {})["lang"] = language.result.get("name")
+        for message_id, place in places.items():
+            notes.setdefault(message_id, {})["country"] = place.result.get("country")
+        for message_id, by_provider in toxic.items():
+            notes.setdefault(message_id, {})["tox"] = {name: a.result for name, a in by_provider.items()}
+        for conversation in batch:
+            yield tell(conversation, notes, threshold)
+
+
+def tell(conversation: Conversation, notes: Mapping[str, JsonMap], threshold: float) -> Told:
+    """What is known of a conversation; ``notes`` are annotations by message id (``lang``, ``country``, ``tox``)."""
+    meta, row = conversation.meta, conversation.meta.get("row")
+    row = row if isinstance(row, Mapping) else {}
+    moderated, scored = row.get("openai_moderation") or (), row.get("detoxify_moderation") or ()
+    whole = row.get("language") or conversation.provenance.language
+    utterances = tuple(
+        _utterance(
+            message,
+            notes.get(message.id, {}),
+            moderated[i] if i < len(moderated) else None,
+            scored[i] if i < len(scored) else None,
+            whole,
+            threshold,
+        )
+        for i, message in enumerate(conversation.messages)
+        if message.role in ("user", "assistant")
+    )
+    places = (notes.get(m.id, {}).get("country") or m.meta.get("country") for m in conversation.messages)
+    seen = [row.get("hashed_ip"), meta.get("subject"), *(m.meta.get("hashed_ip") for m in conversation.messages)]
+    return Told(
+        id=conversation.id,
+        subject=next((str(s) for s in seen if s), None),
+        model=_model(conversation),
+        country=next((c for c in places if c), row.get("country")),
+        category=_category(conversation),
+        created=conversation.provenance.created,
+        rounds=_rounds(conversation),
+        utterances=utterances,
+    )
+
+
+def _utterance(
+    message: Message, note: JsonMap, moderated: Any, scored: Any, whole: str | None, threshold: float
+) -> Utterance:
+    flagged: dict[str, bool] = {}
+    categories: Mapping[str, bool] = {}
+    detoxify: Mapping[str, float] = {}
+    if isinstance(moderated, Mapping) and moderated.get("flagged") is not None:
+        flagged["openai_moderation"] = bool(moderated["flagged"])
+        categories = one_spelling(moderated.get("categories") or {})
+    if isinstance(scored, Mapping):
+        detoxify = {name: score for name, score in scored.items() if isinstance(score, (int, float))}
+    for provider, result in (note.get("tox") or {}).items():
+        if provider == "openai":
+            flagged["openai_moderation"] = bool(result.get("flagged"))
+            categories = one_spelling(result.get("categories") or {})
+        elif provider == "detoxify":
+            detoxify = result.get("detoxify") or result.get("scores") or {}
+        else:
+            flagged[provider] = bool(result.get("flagged"))
+    if "toxicity" in detoxify:
+        flagged["detoxify"] = detoxify["toxicity"] > threshold
+    language = note.get("lang") or message.meta.get("language") or whole
+    return Utterance(message.role, message.content, language, flagged, detoxify, categories)
+
+
+def one_spelling(categories: Mapping[str, Any]) -> dict[str, bool]:
+    """Categories under their spelling with slash and hyphen; either spelling makes one true."""
+    found: dict[str, bool] = {}
+    for name, value in categories.items():
+        if value is None:
+            continue
+        own = (
+            "self-harm" + name.removeprefix("self_harm").replace("_", "/", 1) if name.startswith("self_harm") else name
+        )
+        own = own if own.startswith("self-harm") else own.replace("_", "/", 1)
+        found[own] = found.get(own, False) or bool(value)
+    return found
+
+
+def _model(conversation: Conversation) -> str | None:
+    own = conversation.meta.get("model")
+    said = [m.meta.get("model") for m in reversed(conversation.messages) if m.role == "assistant"]
+    found = own if isinstance(own, str) and own else next((model for model in said if model), None)
+    return str(found) if found else None
+
+
+def _category(conversation: Conversation) -> str | None:
+    tag = conversation.tags.get("category")
+    value = tag.get("value") if isinstance(tag, Mapping) else tag
+    return value if isinstance(value, str) else None
+
+
+def _rounds(conversation: Conversation) -> int:
+    """User messages on the longest path, one look at each message."""
+    above: dict[str | None, int] = {None: 0}
+    for message in conversation.messages:
+        above[message.id] = above.get(message.parent, 0) + (message.role == "user")
+    return max(above.values())
