@@ -42,9 +42,13 @@ def test_visitors_go_through_consent_and_are_judged_by_the_world(tmp_path: Path)
         assert all(visit.refused is None and visit.rounds >= 1 for visit in report.visits)
         assert 0 < report.as_json()["answered"] <= report.as_json()["goals"]
         numbers = store_numbers(store)
-        assert numbers["conversations"] == 8 and numbers["subjects"] == {"publish": 8}
+        withdrawn = {visit.conversation_id for visit in report.visits if visit.end == "withdrawn"}
+        assert numbers["conversations"] == 8
+        assert withdrawn and all(visit.end in ("kept", "withdrawn") for visit in report.visits)
+        assert numbers["subjects"] == {"publish": 8 - len(withdrawn), "withdrawn": len(withdrawn)}
         assert numbers["messages"] == {"user": report.rounds, "assistant": report.rounds}
-        found = {c.id: c for c in stored_conversations(store)}
+        found = {c.id: c for c in stored_conversations(store, only_published=False)}
+        assert {c.id for c in stored_conversations(store)} == found.keys() - withdrawn
         for visit, visitor in zip(report.visits, visitors, strict=True):
             said = [m.as_chat() for m in next(iter(found[visit.conversation_id].paths()))]
             assert sum(visitor.answered(said)) == visit.answered
