@@ -12,7 +12,9 @@ from typing import NamedTuple
 from agora.core.errors import DataError, UsageError
 from agora.core.records import JsonMap
 from agora.core.tables import Rejects, read_rows
+from agora.curate.importers.archive import archive_rows, is_archive
 from agora.curate.importers.base import Format
+from agora.curate.importers.chatgpt import CHATGPT
 from agora.curate.importers.instruction_files import ALPACA, DISTILABEL
 from agora.curate.importers.magpie import MAGPIE_GENERATION, MAGPIE_V1, MAGPIE_V2, MAGPIE_V3
 from agora.curate.importers.native import AGORA
@@ -20,13 +22,14 @@ from agora.curate.importers.oasst import OASST
 from agora.curate.importers.openai_messages import OPENAI
 from agora.curate.importers.prompts import PROMPTS
 from agora.curate.importers.sharegpt import SHAREGPT
+from agora.curate.importers.sharelm import SHARELM
 from agora.curate.importers.wildchat import LMSYS, WILDCHAT_1M, WILDCHAT_4_8M, WILDCHAT_2023
 
 # The order is that of the questions asked of a row: the narrow shapes first.
 FORMATS: dict[str, Format] = {
     f.name: f
     for f in (
-        *(AGORA, OASST, WILDCHAT_4_8M, WILDCHAT_1M, WILDCHAT_2023, LMSYS),
+        *(AGORA, OASST, CHATGPT, SHARELM, WILDCHAT_4_8M, WILDCHAT_1M, WILDCHAT_2023, LMSYS),
         *(MAGPIE_V1, MAGPIE_GENERATION, MAGPIE_V3, MAGPIE_V2, DISTILABEL, SHAREGPT, OPENAI, ALPACA, PROMPTS),
     )
 }
@@ -56,14 +59,16 @@ def detect_format(path: Path) -> Detection:
     """The format that most of the first 50 readable rows have.
 
     Args:
-        path: JSON Lines, a JSON array or object, or Parquet; plain, gzip or zstd.
+        path: JSON Lines, a JSON array or object, or Parquet; plain, gzip or zstd; or a zip archive of an account.
 
     Raises:
         MissingError: no such file.
         DataError: empty, nothing readable among the first rows, or no known format (their keys are named).
     """
     rejects = Rejects()
-    rows = [row.data for row in islice(read_rows(Path(path), rejects=rejects), _ROWS_LOOKED_AT)]
+    path = Path(path)
+    found = archive_rows(path, rejects) if is_archive(path) else read_rows(path, rejects=rejects)
+    rows = [row.data for row in islice(found, _ROWS_LOOKED_AT)]
     if not rows:
         reason = next(iter(rejects.by_reason), "no rows")
         raise DataError(f"no readable row among the first {rejects.count}: {reason}", where=str(path))

@@ -15,6 +15,7 @@ from agora.core.errors import DataError, UsageError
 from agora.core.progress import Progress, progress
 from agora.core.records import Conversation, JsonMap, stable_id
 from agora.core.tables import Rejects, Row, read_rows, read_slice, write_parquet
+from agora.curate.importers.archive import archive_rows, is_archive
 from agora.curate.importers.base import Format, Origin, RowError, clean_json
 from agora.curate.importers.detect import detect_format, format_named
 
@@ -53,7 +54,7 @@ def import_conversations(
     Ids are unique within a file: a row that repeats an earlier one gets its own id and ``meta["repeats"]``.
 
     Args:
-        path: JSON Lines, a JSON array or object, or Parquet; plain, gzip or zstd.
+        path: JSON Lines, a JSON array or object, or Parquet; plain, gzip or zstd; or a zip archive of an account.
         format: a name in ``FORMATS``, or ``auto``.
         rejects: takes each refused row as ``file:line``, reason and the row itself.
         limit: how many readable rows to take at most.
@@ -96,7 +97,7 @@ def _lines(
 ) -> Iterator[tuple[int, Conversation]]:
     refused_before = rejects.count
     n_imported, checked = 0, False
-    for row in islice(_rows(path, chosen, rejects, start), limit):
+    for row in islice(_rows(path, rejects, start), limit):
         n_read = n_imported + rejects.count - refused_before
         if not checked and n_read >= _FIRST_ROWS:
             checked = True
@@ -114,7 +115,9 @@ def _lines(
         _stop_if_mostly_bad(path, chosen, n_read, rejects, refused_before)
 
 
-def _rows(path: Path, chosen: Format, rejects: Rejects, start: int) -> Iterator[Row]:
+def _rows(path: Path, rejects: Rejects, start: int) -> Iterator[Row]:
+    if is_archive(path):
+        return archive_rows(path, rejects, start)
     return read_slice(path, start, sys.maxsize, rejects=rejects) if start else read_rows(path, rejects=rejects)
 
 
