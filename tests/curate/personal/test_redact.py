@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.core.errors import UsageError
-from agora.curate.personal import STYLES, Span, Style, find, merged, public_names, redact, redact_fully, residual
+from agora.curate.personal import STYLES, Span, Style, find, merged, redact, redact_fully, residual
 
 PIECES = [
     "ada@lovelace.org",
@@ -92,14 +92,3 @@ def test_spans_of_another_text_are_refused() -> None:
         redact(["short"], [[Span("PERSON", 2, 60, 0.9, "x")]])
     with pytest.raises(UsageError, match="style"):
         redact(["short"], [[]], style="black")  # type: ignore[arg-type]
-
-
-def test_a_name_is_public_when_enough_people_write_it_however_often_one_does() -> None:
-    mentions = [("spammer", "Ada Lovelace")] * 90 + [(f"subject{i}", "marie  CURIE") for i in range(50)]
-    public = public_names(mentions)
-    assert public == {"marie curie"}
-    texts = ["My name is Marie Curie.", "My name is Ada Lovelace."]
-    done = redact(texts, [find(text) for text in texts], public=public)
-    assert done == ["My name is Marie Curie.", "My name is <PERSON_1>."]
-    with pytest.raises(UsageError, match="at least 2"):
-        public_names(mentions, at_least=1)

@@ -12,7 +12,7 @@ from agora.curate.personal.find import (
     find_shapes,
     residual,
 )
-from agora.curate.personal.redact import STYLES, Style, public_names, redact, redact_fully
+from agora.curate.personal.redact import STYLES, Style, redact, redact_fully
 from agora.curate.personal.spans import THRESHOLD, Span, merged
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "find_secrets",
     "find_shapes",
     "merged",
-    "public_names",
     "redact",
     "redact_fully",
     "residual",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, get_args
 
 from agora.core.errors import UsageError
@@ -24,7 +24,6 @@ def redact(
     *,
     style: Style = "numbered",
     threshold: float = THRESHOLD,
-    public: Collection[str] = (),
 ) -> list[str]:
     """The texts of one conversation with tokens in place of what the spans mark.
 
@@ -38,7 +37,6 @@ def redact(
         style: ``numbered``, or ``compat``: ``<PRESIDIO_ANONYMIZED_TYPE>`` and ``<TRUFFLEHOG_REDACTED_DETECTOR>`` as in
             the published WildChat.
         threshold: spans that score less stay.
-        public: names that stay, as :func:`public_names` gives them.
 
     Raises:
         UsageError: an unknown style, or a span that does not lie in its text.
@@ -52,8 +50,7 @@ def redact(
     if style not in STYLES:
         raise UsageError(f"{style!r} is no style of redaction", hint=f"choose {' or '.join(STYLES)}")
     chosen = [
-        [s for s in _within(text, [s for s in found if s.score >= threshold]) if not _is_public(s, text, public)]
-        for text, found in zip(texts, spans, strict=True)
+        _within(text, [s for s in found if s.score >= threshold]) for text, found in zip(texts, spans, strict=True)
     ]
     if not any(chosen):
         return list(texts)
@@ -75,7 +72,6 @@ def redact_fully(
     *,
     style: Style = "numbered",
     threshold: float = THRESHOLD,
-    public: Collection[str] = (),
 ) -> tuple[list[str], int]:
     """Redact, look again at what became of the texts, and redact what only then comes to light.
 
@@ -84,41 +80,11 @@ def redact_fully(
     Returns:
         The texts, in which :func:`agora.curate.personal.find.residual` finds nothing, and how many spans came to light.
     """
-    done, extra = redact(texts, spans, style=style, threshold=threshold, public=public), 0
+    done, extra = redact(texts, spans, style=style, threshold=threshold), 0
     while any(left := residual(done, threshold=threshold)):
         extra += sum(map(len, left))
         done = redact(done, left, style=style, threshold=threshold)
     return done, extra
-
-
-def public_names(mentions: Iterable[tuple[str, str]], *, at_least: int = 50) -> frozenset[str]:
-    """Names that so many people write that they are the public's: of a president, not of a neighbor.
-
-    People are counted and not conversations, of which one person can hold any number.
-
-    Args:
-        mentions: ``(subject, name)`` for each found name.
-        at_least: distinct subjects, at least 2.
-
-    Raises:
-        UsageError: a name that one person writes is no public name.
-    """
-    if at_least < 2:
-        raise UsageError(f"a public name is written by at least 2 people, got {at_least}")
-    subjects: dict[str, set[str]] = {}
-    for subject, name in mentions:
-        known = subjects.setdefault(_public_form(name), set())
-        if len(known) < at_least:
-            known.add(subject)
-    return frozenset(name for name, known in subjects.items() if len(known) >= at_least)
-
-
-def _public_form(name: str) -> str:
-    return " ".join(name.split()).casefold()
-
-
-def _is_public(span: Span, text: str, public: Collection[str]) -> bool:
-    return span.type == "PERSON" and bool(public) and _public_form(text[span.start : span.end]) in public
 
 
 def _within(text: str, spans: Iterable[Span]) -> list[Span]:
