@@ -126,7 +126,8 @@ def ours(url: str, workers: int, *, redacted: bool) -> int:
     from agora.rooms.collect.release.settings import RedactionSettings, ReleaseSettings
     from agora.rooms.collect.release.shards import WriteShard, cut_slices
 
-    settings = ReleaseSettings(shard_mb=64, redaction=RedactionSettings(on=redacted, residual_scan=redacted))
+    # small files, so that two processes have something to share
+    settings = ReleaseSettings(shard_mb=2, redaction=RedactionSettings(on=redacted, residual_scan=redacted))
     runner: Runner = LocalRunner(workers) if workers > 1 else SerialRunner()
     with engine_of(url).connect() as connection:
         wanted = wanted_versions(connection, {})

@@ -241,7 +241,8 @@ class _Build:
         if tally.counts["not_enriched"]:
             have = {kind for kind, _ in self.asked.wanted}
             lacking = [kind for kind in self.asked.settings.require if kind not in have]
-            notes["enrichment"] = f"never run: {', '.join(lacking)}" if lacking else "run agora collect enrich"
+            notes["enrichment"] = f"never run: {', '.join(lacking)}" if lacking else ""
+            notes["enrichment"] += "; " * bool(lacking) + "run agora collect enrich"
         facts = replace(facts, gates=gates_of(tally, notes))
         _, empty = write_card(facts)
         for title in empty:

@@ -84,8 +84,7 @@ def _summary(facts: Facts) -> str:
     numbers = facts.numbers()
     return (
         f"{facts.rows:,} conversations of {facts.subjects:,} people with language models, {numbers['rounds']:,} "
-        f"rounds, "
-        f"in {len(facts.shards)} file(s). Everyone was asked twice and agreed to publication. "
+        f"rounds, in {len(facts.shards)} file(s). Everyone was asked twice and agreed to publication. "
         f"Run by {facts.operator}; release {facts.number} of this collection, frozen at event {facts.input_seq:,} "
         f"of its log."
     )
@@ -97,8 +96,7 @@ def _rows(facts: Facts) -> str:
         "compat-4.8m": "One row is one conversation, in the exact schema of WildChat-4.8M. Ids of the provider and its "
         "clock are null.",
         "native": "One row is one conversation as a tree: `parent_id` names the message that a message follows, so "
-        "other "
-        "answers and edited questions are siblings.",
+        "other answers and edited questions are siblings.",
         "messages": "One row is one conversation: `messages` is a list of `role` and `content`.",
         "sharegpt": "One row is one conversation: `conversations` is a list of `from` (`human`, `gpt`, `system`) "
         "and `value`.",
@@ -125,10 +123,8 @@ def _collection(facts: Facts) -> str:
     days = facts.asked.quarantine_us // 86_400_000_000
     return (
         "People chatted for free after two steps, both kept by the server: they agreed to the terms, and they "
-        "agreed to "
-        f"publication (versions of the words that count: {words}). A receipt lets them erase what they wrote "
-        f"without an "
-        f"account, and nothing is published until {days} days after the last message."
+        f"agreed to publication (versions of the words that count: {words}). A receipt lets them erase what they "
+        f"wrote without an account, and nothing is published until {days} days after the last message."
         + (f" Conversations of other sources are among the rows: {imported}." if imported else "")
     )
 
@@ -140,13 +136,12 @@ def _left_out(facts: Facts) -> str:
         rows.append(f"| {gate.number}. {gate.name} | {gate.dropped:,} | {why or 'nothing'} |")
     settings = facts.asked.settings.selection
     automated = facts.plan.notes["automated"]
+    with_them = facts.plan.rows + (0 if settings.include_automated else automated)
     kept = "are in the release" if settings.include_automated else "are left out"
     rows += [
         "",
         f"{automated:,} conversations look like a program's (score of {settings.automation_threshold:g} or more) "
-        f"and {kept}: "
-        f"with them the candidates number {facts.plan.rows + (0 if settings.include_automated else automated):,}, "
-        f"without {facts.plan.rows - (automated if settings.include_automated else 0):,}. "
+        f"and {kept}: with them the candidates number {with_them:,}, without {with_them - automated:,}. "
         f"{facts.plan.notes['cut']:,} conversations are cut before a reply that broke off.",
     ]
     return "\n".join(rows)
@@ -166,8 +161,7 @@ def _personal(facts: Facts) -> str:
         "Three layers ran over every message of every language: shapes with checks (mail addresses, cards, accounts, "
         "telephone and identity numbers, network addresses), secrets (keys, tokens, passwords), and, in "
         f"{', '.join(NAME_LANGUAGES)}, names that people give themselves. Other names, in these languages and in "
-        f"all others, "
-        f"were **not** looked for. Pipelines: {versions}. {scan} "
+        f"all others, were **not** looked for. Pipelines: {versions}. {scan} "
         f"A name that {facts.asked.settings.redaction.public_person_subjects} or more people wrote stays.\n\n"
         "Programs miss things. Who finds personal data in a row should tell the operator."
     )
@@ -187,9 +181,8 @@ def _anonymity(facts: Facts) -> str:
     who = "" if alone else f"People, conversations and rounds have keyed pseudonyms. {series} "
     return (
         f"{who}Columns that could together tell who someone is ({', '.join(anonymous['quasi_identifiers'])}) are "
-        f"shared by at "
-        f"least **{anonymous['k_reached']}** distinct people in every row ({facts.asked.settings.k} were asked "
-        f"for). {ladder}\n\n"
+        f"shared by at least **{anonymous['k_reached']}** distinct people in every row ({facts.asked.settings.k} were "
+        f"asked for). {ladder}\n\n"
         f"Coarser than collected (share of rows): {coarser}. Lost: {lost}.\n\n"
         + table(
             "people in a class",
@@ -218,13 +211,17 @@ def _toxicity(facts: Facts) -> str:
     shares = ", ".join(
         f"{role} {share:.2%}" for role, share in numbers["share_toxic_messages"].items() if share is not None
     )
+    if not providers and not facts.counted.moderated.total():
+        return (
+            "**Nobody looked.** No provider of toxicity scores was asked, so `toxic` is false everywhere and says "
+            "nothing, and sexual content about minors was not looked for."
+        )
+    threshold = facts.asked.settings.selection.toxicity_threshold
     return (
-        f"Providers: {', '.join(providers) or 'none'}. A message is toxic when one of them flags it, or Detoxify's "
-        f"score is "
-        f"above {facts.asked.settings.selection.toxicity_threshold:g}. Toxic: {facts.counted.toxic:,} "
-        f"conversations; of messages: "
-        f"{shares}. Conversations that any provider held for sexual content about minors are not in the release."
-        + (f" {'; '.join(missing)}." if missing else "")
+        f"Providers: {', '.join(providers) or 'those of the imported source'}. A message is toxic when one of them "
+        f"flags it, or Detoxify's score is above {threshold:g}. Toxic: {facts.counted.toxic:,} conversations; of "
+        f"messages: {shares}. Conversations that any provider held for sexual content about minors are not in the "
+        "release." + (f" {'; '.join(missing)}." if missing else "")
     )
 
 
