@@ -4,7 +4,7 @@
 
 Durable messages: the peer is the plain way, one transaction for each message with the same durability (SQLite,
 ``synchronous=FULL``); ours is the store's writer, where messages that wait together share a commit. Both write the same
-rows: a message and its event in the hash chain.
+rows: a message, the beginning of its reply, and their two events in the hash chain, after a look at the consent.
 
 First word: the peer is the bare model server, asked by the same people over kept connections; ours is ``agora serve``
 in front of it, which checks consent and limits and puts the message on disk before it asks. Model server, service and
@@ -27,13 +27,16 @@ from typing import Any
 
 from parts.service import service, visiting
 from parts.streams import Heard, listener, model_server, post, quantile
+from sqlalchemy import Connection
 
 from agora.rooms.collect import conversations
-from agora.rooms.collect.types import NewMessage
+from agora.rooms.collect.sending import Reply, keep_message
+from agora.rooms.collect.types import NewMessage, Params
 from agora.store import Store
-from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publication
+from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publication, find_subject
 from agora.store.database import writing
 
+REPLY = Reply("m", Params(), "writer")
 TEXT = ConsentText("1", "en", "terms", "publication")
 WORDS, WORDS_A_SECOND = 100, 25.0
 QUANTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
@@ -51,7 +54,13 @@ def durable_messages(folder: Path, count: int) -> dict[str, float]:
 
         def job(number: int, who: str = subject, held: list[str] = held) -> Callable[[Any], Any]:
             new = NewMessage(held[number % 50], f"message {number} " + "word " * 50, f"m{number}")
-            return lambda c: conversations.add_user_message(c, who, new)
+
+            def keep(connection: Connection) -> object:
+                found = find_subject(connection, who)
+                assert found is not None
+                return keep_message(connection, found, new, REPLY, most_rounds=10**6, count=lambda: None)
+
+            return keep
 
         began = time.perf_counter()
         if name == "shared commits":

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import httpx
 
-_WIDE = ("messages_per_minute", "messages_per_day", "address_per_minute", "streams", "rounds")
+_WIDE = (
+    *(
+        f"limits.{name}"
+        for name in ("messages_per_minute", "messages_per_day", "address_per_minute", "streams", "rounds")
+    ),
+    "abuse.address_streams",
+)
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -41,7 +47,7 @@ class Served:
 @contextmanager
 def service(folder: Path, model_port: int) -> Iterator[Served]:
     """``agora serve`` in front of a model server, its store in a folder, its limits too wide to matter."""
-    limits = [item for name in _WIDE for item in ("--set", f"collect.limits.{name}=1000000")]
+    limits = [item for name in _WIDE for item in ("--set", f"collect.{name}=1000000")]
     command = [sys.executable, "-m", "agora.cli", "serve", "--port", "0", "--db", str(folder / "chat.db"), *limits]
     command += ["--model", f"http://127.0.0.1:{model_port}/v1#m"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:

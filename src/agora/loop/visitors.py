@@ -28,7 +28,14 @@ from agora.store import Store
 CONVERSATIONS = "visitors/conversations.jsonl"
 VISITS = "visitors/visits.json"
 _TOGETHER = 16
-_WIDE = ("messages_per_minute", "messages_per_day", "address_per_minute", "receipt_tries_per_minute")
+# all visitors come from one address
+_WIDE = (
+    "limits.messages_per_minute",
+    "limits.messages_per_day",
+    "limits.address_per_minute",
+    "limits.receipt_tries_per_minute",
+    "abuse.address_streams",
+)
 
 
 def number_of_visitors(config: LoopConfig) -> int:
@@ -68,8 +75,8 @@ def hold_conversations(run: RunDir, config: LoopConfig) -> Path:
 @contextmanager
 def _serving(run: RunDir, config: LoopConfig) -> Iterator[str]:
     """The service in a process of its own, in front of the loop's model; gives its address."""
-    sets = {"model": config.model, "seed": config.seed, "max_tokens": config.max_answer_tokens}
-    sets |= {f"limits.{name}": 1_000_000 for name in _WIDE}  # all visitors come from one address
+    sets: dict[str, object] = {"model": config.model, "seed": config.seed, "max_tokens": config.max_answer_tokens}
+    sets |= dict.fromkeys(_WIDE, 1_000_000) | {"enrich": "[]"}
     options = [word for name, value in sets.items() for word in ("--set", f"collect.{name}={value}")]
     db, log = run.file("visitors/chat.db"), run.file("visitors/serve.log")
     command = [sys.executable, "-m", "agora.web.child", "--port", "0", "--db", str(db), *options]

@@ -40,7 +40,7 @@ def visitors_command(
     url: Annotated[str, typer.Option("--url", help="Where `agora serve` listens.")] = "http://127.0.0.1:8080",
     n: Annotated[int, typer.Option("--n", min=1, help="How many visitors come.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Decides who they are.")] = 0,
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="How many are there at once.")] = 16,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="How many are there at once.")] = 8,
     json: Json = False,
 ) -> None:
     """Let the microcosm's visitors chat with a running service, through real HTTP and both steps of consent."""
