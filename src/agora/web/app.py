@@ -29,6 +29,8 @@ from agora.rooms.collect.consent_texts import consent_texts
 from agora.rooms.collect.enrich.annotations import check_kinds
 from agora.rooms.collect.enrich.background import BackgroundEnrichment
 from agora.rooms.collect.enrich.places import Places
+from agora.rooms.collect.explore import pages as explore_pages
+from agora.rooms.collect.explore.follow import keep_indexed
 from agora.rooms.collect.guard import api as guard_api
 from agora.rooms.collect.guard import pages as guard_pages
 from agora.rooms.collect.guard.budget import Budget
@@ -60,10 +62,12 @@ PACKAGES = (
     "agora.rooms.collect.moderate",
     "agora.rooms.collect.release",
     "agora.rooms.collect.guard",
+    "agora.rooms.collect.explore",
 )
 NAV = (
     NavLink("/chat", "collect.nav.chat"),
     NavLink("/receipt", "collect.nav.receipt"),
+    NavLink("/explore", "explore.nav.explore"),
     NavLink("/moderate", "moderate.nav", Role.MODERATOR),
     NavLink("/releases", "release.nav", Role.ADMIN),
     NavLink("/admin", "guard.nav", Role.ADMIN),
@@ -96,6 +100,8 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     async def life(_: FastAPI) -> AsyncIterator[None]:
         house = _keep_house(store, settings.collect)
         keeping = [asyncio.create_task(house), asyncio.create_task(enrichment.run())]
+        if settings.collect.explore.index:
+            keeping.append(asyncio.create_task(keep_indexed(store)))
         replies.open()
         yield
         enrichment.stop()
@@ -116,7 +122,7 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     app.state.site = Site(settings.site, store, PACKAGES, NAV)
     app.state.places = places
     app.state.chat = Chat(store, settings.collect, texts, replies)
-    for_operators = (moderate_pages.router, guard_pages.router, release_pages.router)
+    for_operators = (moderate_pages.router, guard_pages.router, release_pages.router, explore_pages.router)
     of_collection = (collect_api.router, collect_preview.router, collect_facade.router, collect_pages.router)
     for router in (accounts_router, moderate_api.router, guard_api.router, *for_operators, *of_collection):
         app.include_router(router)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from agora.core.config import Config
+from agora.rooms.collect.explore.settings import ExploreSettings
 from agora.rooms.collect.guard.settings import AbuseSettings, BudgetSettings
 from agora.rooms.collect.moderate.settings import ModerateSettings
 from agora.rooms.collect.release.settings import ReleaseSettings
@@ -64,6 +65,7 @@ class CollectSettings(Config):
     geo_most_specific: bool = False
     limits: ChatLimits = ChatLimits()
     moderate: ModerateSettings = ModerateSettings()
+    explore: ExploreSettings = ExploreSettings()
     budget: BudgetSettings = BudgetSettings()
     abuse: AbuseSettings = AbuseSettings()
 

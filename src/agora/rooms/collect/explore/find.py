@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import zstandard
@@ -33,6 +34,11 @@ class Hit:
     pieces: tuple[Piece, ...]
     matching: int  # messages of it that match, as far as was looked
     facts: Mapping[str, Any]
+
+    @property
+    def day(self) -> str:
+        """The day (UTC) it began."""
+        return datetime.fromtimestamp(self.facts["created_us"] / 1e6, UTC).date().isoformat()
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -89,7 +95,7 @@ def find_all(connection: Connection, selection: Selection) -> Iterator[str]:
     while True:
         limits = {"after": (1 << 62) if after is None else after, "most": 5000}
         if query:
-            inner, more = _matching(connection, selection, query)
+            inner, more = matching(connection, selection, query)
             sql = (
                 f"SELECT c.number, c.conversation_id FROM search_conversations c WHERE c.number < :after AND {wheres}"
                 f" AND c.number IN ({inner}) ORDER BY c.number DESC LIMIT :most"
@@ -139,7 +145,7 @@ def count(connection: Connection, selection: Selection, *, most: int = 20) -> Co
     query = selection.query()
     messages = None
     if query:
-        inner, more = _matching(connection, selection, query)
+        inner, more = matching(connection, selection, query)
         wheres, values = f"{wheres} AND c.number IN ({inner})", {**values, **more}
         matched, given = engine_of(connection).matched(query, selection.part)
         messages = int(connection.execute(text(f"SELECT count(*) FROM ({matched}) m"), given).scalar_one())
@@ -159,7 +165,7 @@ def _ranked(name: str, counted: Counter[Any], most: int) -> list[tuple[Any, int]
     return sorted(ranked, key=lambda item: str(item[0]), reverse=True) if name == "month" else ranked
 
 
-def _matching(connection: Connection, selection: Selection, query: Query) -> tuple[str, dict[str, Any]]:
+def matching(connection: Connection, selection: Selection, query: Query) -> tuple[str, dict[str, Any]]:
     """SQL of the numbers of the conversations that hold the words."""
     matched, values = engine_of(connection).matched(query, selection.part)
     return f"SELECT m.number >> {PLACE_BITS} FROM ({matched}) m", values

@@ -43,7 +43,7 @@ def snippet(text: str, query: Query) -> list[Piece]:
     start = max(0, found[0][0] - _AROUND) if found else 0
     end = min(len(text), (found[0][1] if found else 0) + _AROUND * (1 if found else 2))
     if start:
-        start = max(start, text.rfind(" ", start, found[0][0]) if " " in text[start : start + 20] else start)
+        start = max(start, text.find(" ", start, min(start + 20, found[0][0])))  # begin with a whole word
     pieces = [Piece("… " if start else "", False)]
     at = start
     for first, last in found:

@@ -1,0 +1,21 @@
+"""What the operator decides about the explorer."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from agora.core.config import Config
+
+
+class ExploreSettings(Config):
+    """Settings of the explorer.
+
+    Args:
+        index: keep the search index up to date while the service runs.
+        public: show counts (by country, language, model and month) to everyone.
+        least_subjects: a count is public only with at least this many people behind it.
+    """
+
+    index: bool = True
+    public: bool = True
+    least_subjects: int = Field(default=20, ge=2)
