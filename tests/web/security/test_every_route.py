@@ -19,6 +19,7 @@ PUBLIC = {
     "GET /",
     "GET /api/v1/consent/current",
     "GET /consent",
+    "GET /explore",
     "GET /health",
     "GET /metrics",
     "GET /receipt",
@@ -36,8 +37,16 @@ PUBLIC = {
 }
 #: Routes for signed-in moderators, and those for admins alone.
 OPERATOR = {
+    "GET /explore/conversations/{conversation_id}",
+    "GET /explore/export.jsonl",
+    "GET /explore/map",
+    "GET /explore/map.bin",
+    "GET /explore/points/{number}",
+    "GET /explore/search",
     "GET /moderate",
     "GET /moderate/{conversation_id}",
+    "POST /explore/saved",
+    "POST /explore/saved/{saved_id}/forget",
     "POST /moderate/{conversation_id}/decide",
     "POST /moderate/{conversation_id}/note",
     "POST /moderate/{conversation_id}/redact",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine
 
@@ -19,8 +19,7 @@ _MERGE_PAGES = 500  # of one step of cleaning: some milliseconds, so that the ch
 _WORD_BYTES, _VECTOR_BYTES, _POSITIONS = 1000, 900_000, 16_383  # what one tsvector can hold
 
 
-@dataclass(frozen=True, slots=True)
-class Indexed:
+class Indexed(NamedTuple):
     """A message for the index: its number, which part of a conversation it is, and its text."""
 
     number: int
@@ -30,8 +29,18 @@ class Indexed:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Messages that match as parts of SQL: a table, its column of numbers, a condition, and its parameters."""
+
+    table: str
+    number: str
+    condition: str
+    values: dict[str, Any]
+
+
 class TextEngine(Protocol):
-    """What the rest of the explorer asks of a full-text index. ``matched`` is SQL that yields message numbers."""
+    """What the rest of the explorer asks of a full-text index."""
 
     def add(self, connection: Connection, messages: Sequence[Indexed]) -> None:
         """Put messages into the index and their rows into ``search_messages``."""
@@ -45,8 +54,8 @@ class TextEngine(Protocol):
     def clean(self, engine: Engine) -> None:
         """Let no byte of removed words stay in the index's pages."""
 
-    def matched(self, query: Query, part: Part | None) -> tuple[str, dict[str, Any]]:
-        """``SELECT number`` of the messages that match, without order, and its parameters."""
+    def matched(self, query: Query, part: Part | None) -> Matched:
+        """The messages that match."""
 
 
 def engine_of(connection: Connection | Engine) -> TextEngine:
@@ -95,12 +104,10 @@ class Fts5:
                     return
             pages = _MERGE_PAGES
 
-    def matched(self, query: Query, part: Part | None) -> tuple[str, dict[str, Any]]:
-        """``SELECT number`` of the messages that match."""
-        return (
-            "SELECT rowid AS number FROM search_fts WHERE search_fts MATCH :matched",
-            {"matched": query.as_fts5(part)},
-        )
+    def matched(self, query: Query, part: Part | None) -> Matched:
+        """The messages that match."""
+        condition, values = "search_fts MATCH :matched", {"matched": query.as_fts5(part)}
+        return Matched("search_fts", "search_fts.rowid", condition, values)
 
 
 class TsVector:
@@ -126,12 +133,10 @@ class TsVector:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM FULL search_messages")
 
-    def matched(self, query: Query, part: Part | None) -> tuple[str, dict[str, Any]]:
-        """``SELECT number`` of the messages that match."""
-        return (
-            "SELECT number FROM search_messages WHERE words @@ CAST(:matched AS tsquery)",
-            {"matched": query.as_tsquery(part)},
-        )
+    def matched(self, query: Query, part: Part | None) -> Matched:
+        """The messages that match."""
+        condition, values = "words @@ CAST(:matched AS tsquery)", {"matched": query.as_tsquery(part)}
+        return Matched("search_messages", "search_messages.number", condition, values)
 
 
 def vector(text: str, part: Part) -> str:

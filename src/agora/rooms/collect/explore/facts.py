@@ -20,12 +20,14 @@ _DAY_US = 86_400_000_000
 
 
 class Told(NamedTuple):
-    """A message without its text."""
+    """A message. Its text is read only where it may be new."""
 
     message_id: str
     role: str
     status: str
     model: str | None
+    content_zstd: bytes = b""
+    content_sha256: bytes = b""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ def gather(
             found.get(row.conversation_id, _NOTHING),
             ratings.get(row.conversation_id, no_ratings),
         )
-        for row in connection.execute(query)
+        for row in connection.execute(query).all()
     ]
 
 
@@ -114,7 +116,7 @@ def _annotations(connection: Connection, owner: dict[str, str]) -> dict[str, _Fo
         .where(ANNOTATIONS.c.message_id.in_(list(owner)))
         .order_by(ANNOTATIONS.c.created_us, ANNOTATIONS.c.pipeline_version)
     )
-    for row in connection.execute(query):
+    for row in connection.execute(query).all():
         result = loads(row.result_json.encode())
         of, message = found[owner[row.message_id]], row.message_id
         if row.kind == "lang" and result.get("code"):
@@ -135,21 +137,23 @@ def _annotations(connection: Connection, owner: dict[str, str]) -> dict[str, _Fo
 def _ratings(connection: Connection, owner: dict[str, str]) -> dict[str, Counter[int]]:
     found: dict[str, Counter[int]] = defaultdict(Counter)
     query = select(FEEDBACK.c.message_id, FEEDBACK.c.rating).where(FEEDBACK.c.message_id.in_(list(owner)))
-    for row in connection.execute(query):
+    for row in connection.execute(query).all():
         found[owner[row.message_id]][row.rating] += 1
     return found
 
 
-def told_of(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[Told]]:
-    """The messages of conversations without their texts, oldest first."""
-    found: dict[str, list[Told]] = {}
+def told_of(connection: Connection, conversation_ids: Sequence[str], *, texts: bool = False) -> dict[str, list[Told]]:
+    """The messages of conversations, oldest first."""
+    m = MESSAGES.c
+    columns = [m.conversation_id, m.message_id, m.role, m.status, m.model]
     query = (
-        select(MESSAGES.c.conversation_id, MESSAGES.c.message_id, MESSAGES.c.role, MESSAGES.c.status, MESSAGES.c.model)
-        .where(MESSAGES.c.conversation_id.in_(conversation_ids))
-        .order_by(MESSAGES.c.conversation_id, MESSAGES.c.created_us, MESSAGES.c.message_id)
+        select(*columns, *((m.content_zstd, m.content_sha256) if texts else ()))
+        .where(m.conversation_id.in_(conversation_ids))
+        .order_by(m.conversation_id, m.created_us, m.message_id)
     )
-    for row in connection.execute(query):
-        found.setdefault(row.conversation_id, []).append(Told(row.message_id, row.role, row.status, row.model))
+    found: dict[str, list[Told]] = {}
+    for conversation_id, *told in connection.execute(query).all():
+        found.setdefault(conversation_id, []).append(Told(*told))
     return found
 
 

@@ -20,7 +20,7 @@ from agora.rooms.collect.tables import MESSAGES
 
 FACETS = ("language", "country", "model", "toxic", "redacted", "source", "category", "topic", "month")
 PAGE = 30
-_STEP = 500  # messages looked at for a page before more are asked for
+_STEP = 200  # messages looked at for a page before more are asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,9 @@ def count(connection: Connection, selection: Selection, *, most: int = 20) -> Co
     if query:
         inner, more = matching(connection, selection, query)
         wheres, values = f"{wheres} AND c.number IN ({inner})", {**values, **more}
-        matched, given = engine_of(connection).matched(query, selection.part)
-        messages = int(connection.execute(text(f"SELECT count(*) FROM ({matched}) m"), given).scalar_one())
+        matched = engine_of(connection).matched(query, selection.part)
+        sql = f"SELECT count(*) FROM {matched.table} WHERE {matched.condition}"
+        messages = int(connection.execute(text(sql), matched.values).scalar_one())
     columns = ", ".join(f"c.{name}" for name in FACETS)
     sql = f"SELECT {columns}, count(*) AS n FROM search_conversations c WHERE {wheres} GROUP BY {columns}"
     counters: dict[str, Counter[Any]] = {name: Counter() for name in FACETS}
@@ -167,8 +168,8 @@ def _ranked(name: str, counted: Counter[Any], most: int) -> list[tuple[Any, int]
 
 def matching(connection: Connection, selection: Selection, query: Query) -> tuple[str, dict[str, Any]]:
     """SQL of the numbers of the conversations that hold the words."""
-    matched, values = engine_of(connection).matched(query, selection.part)
-    return f"SELECT m.number >> {PLACE_BITS} FROM ({matched}) m", values
+    matched = engine_of(connection).matched(query, selection.part)
+    return f"SELECT {matched.number} >> {PLACE_BITS} FROM {matched.table} WHERE {matched.condition}", matched.values
 
 
 def _by_words(
@@ -179,25 +180,25 @@ def _by_words(
     The index is walked from the latest message down, so a page costs what stands on it and not all that matches.
     """
     wheres, values = selection.where()
-    matched, more = engine_of(connection).matched(query, selection.part)
-    alias = "rowid" if connection.dialect.name == "sqlite" else "number"
+    matched = engine_of(connection).matched(query, selection.part)
+    number, more = matched.number, matched.values
     # CROSS JOIN keeps SQLite from walking the conversations and asking the index for each
     sql = text(
-        f"SELECT m.number FROM ({matched} AND {alias} < :before ORDER BY {alias} DESC) m"
-        f" CROSS JOIN search_conversations c WHERE c.number = m.number >> {PLACE_BITS} AND {wheres}"
-        " ORDER BY m.number DESC LIMIT :most"
+        f"SELECT {number} FROM {matched.table} CROSS JOIN search_conversations c"
+        f" WHERE {matched.condition} AND {number} < :before AND c.number = {number} >> {PLACE_BITS} AND {wheres}"
+        f" ORDER BY {number} DESC LIMIT :most"
     )
     found: dict[int, tuple[int, int]] = {}
     before = (1 << 62) if after is None else after << PLACE_BITS
     while True:
-        given = {**values, **more, "before": before, "most": _STEP}
+        given = {**values, **more, "before": before, "most": max(_STEP, 2 * limit)}
         numbers = list(connection.scalars(sql, given))
         for number in numbers:
             conversation = number >> PLACE_BITS
             if conversation not in found and len(found) == limit:
                 return [(c, first, n) for c, (first, n) in found.items()]
             found[conversation] = (number, found.get(conversation, (0, 0))[1] + 1)
-        if len(numbers) < _STEP:
+        if len(numbers) < given["most"]:
             return [(c, first, n) for c, (first, n) in found.items()]
         before = numbers[-1]
 

@@ -6,7 +6,7 @@ step that is killed, or overtaken by another process, leaves nothing. The chat n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from agora.store.ids import now_us
 from agora.store.tables import EVENTS
 
 HEAD = 8
+_AT_ONCE = 500
 SETTLED_US = 10_000_000  # an annotation's time is taken before its commit: younger ones are left for the next round
 _ROWS = 1 << PLACE_BITS
 _TOUCHING = ("conversation.", "message.", "import.", "feedback", "enrichment.")
@@ -153,45 +154,45 @@ def _annotated(connection: Connection, state: State, most: int, until_us: int) -
 
 
 def _prepare(connection: Connection, ids: Sequence[str]) -> _Prepared:
-    told: dict[str, list[Told]] = {}
     facts: list[dict[str, Any]] = []
     texts: dict[str, list[Indexed]] = {}
-    for start in range(0, len(ids), 500):
-        some = ids[start : start + 500]
-        told = told_of(connection, some)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        numbers = _numbers(connection, some)
+        new = [conversation_id for conversation_id in some if conversation_id not in numbers]
+        told = told_of(connection, new, texts=True) | _with_new_texts(connection, numbers)
         facts += gather(connection, some, told)
-        texts |= _new_texts(connection, some, told)
+        texts |= _new_texts(told)
     return _Prepared(facts, texts)
 
 
-def _new_texts(connection: Connection, ids: Sequence[str], told: dict[str, list[Told]]) -> dict[str, list[Indexed]]:
-    """Messages that are finished and not in the index, by conversation."""
-    known = _known(connection, _numbers(connection, ids).values())
-    wanted = {
-        m.message_id: (c, m)
+def _with_new_texts(connection: Connection, numbers: Mapping[str, int]) -> dict[str, list[Told]]:
+    """The messages of conversations that are in the index, with the texts of those messages that are not."""
+    if not numbers:
+        return {}
+    told, known = told_of(connection, list(numbers)), _known(connection, numbers.values())
+    wanted = [m.message_id for some in told.values() for m in some if m.message_id not in known]
+    if not wanted:
+        return told
+    query = select(MESSAGES.c.message_id, MESSAGES.c.content_zstd, MESSAGES.c.content_sha256)
+    found = connection.execute(query.where(MESSAGES.c.message_id.in_(wanted))).all()
+    texts = {message_id: (content, sha256) for message_id, content, sha256 in found}
+    return {
+        c: [Told(*m[:4], *texts[m.message_id]) if m.message_id in texts else m for m in some]
         for c, some in told.items()
-        for m in some
-        if m.message_id not in known and m.status != Status.STREAMING
     }
-    order = {message_id: i for i, message_id in enumerate(wanted)}
+
+
+def _new_texts(told: Mapping[str, Sequence[Told]]) -> dict[str, list[Indexed]]:
+    """Messages whose texts were read and that are finished, by conversation."""
     unpack = zstandard.ZstdDecompressor().decompress
     found: dict[str, list[Indexed]] = {}
-    for row in sorted(_contents(connection, list(wanted)), key=lambda row: order[row[0]]):
-        conversation_id, m = wanted[row[0]]
-        content = unpack(row[1]).decode("utf-8")
-        found.setdefault(conversation_id, []).append(
-            Indexed(-1, row[0], bytes(row[2][:HEAD]), part_of(m.role), content)
-        )
-    return found
-
-
-def _contents(connection: Connection, message_ids: Sequence[str]) -> list[Any]:
-    found: list[Any] = []
-    for start in range(0, len(message_ids), 5000):
-        query = select(MESSAGES.c.message_id, MESSAGES.c.content_zstd, MESSAGES.c.content_sha256).where(
-            MESSAGES.c.message_id.in_(message_ids[start : start + 5000])
-        )
-        found += connection.execute(query).all()
+    for conversation_id, some in told.items():
+        found[conversation_id] = [
+            Indexed(-1, m.message_id, bytes(m.content_sha256[:HEAD]), part_of(m.role), unpack(m.content_zstd).decode())
+            for m in some
+            if m.content_zstd and m.status != Status.STREAMING
+        ]
     return found
 
 
@@ -199,16 +200,16 @@ def _numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     """The numbers of the conversations that are in the index."""
     s = SEARCH_CONVERSATIONS.c
     query = select(s.conversation_id, s.number).where(s.conversation_id.in_(ids))
-    return {row.conversation_id: row.number for row in connection.execute(query)}
+    return {row.conversation_id: row.number for row in connection.execute(query).all()}
 
 
-def _known(connection: Connection, numbers: Any) -> dict[str, int]:
+def _known(connection: Connection, numbers: Iterable[int]) -> dict[str, int]:
     """The messages of conversations that are in the index, with their numbers."""
     number, known = SEARCH_MESSAGES.c.number, {}
     for conversation in numbers:
         first = conversation << PLACE_BITS
         query = select(SEARCH_MESSAGES.c.message_id, number).where(number >= first, number < first + _ROWS)
-        known.update({row.message_id: row.number for row in connection.execute(query)})
+        known.update({row.message_id: row.number for row in connection.execute(query).all()})
     return known
 
 
@@ -218,7 +219,7 @@ def _put(connection: Connection, before: State, after: State, prepared: _Prepare
     if read_state(connection) != before:
         return 0
     ids = [fact["conversation_id"] for fact in prepared.facts]
-    alive, still = _alive(connection, ids), _still_there(connection, prepared.texts)
+    alive = _alive(connection, ids)  # messages go with their conversation, never alone
     numbers = _numbers_in_parts(connection, ids)
     free = (connection.scalar(select(func.max(SEARCH_CONVERSATIONS.c.number))) or 0) + 1
     new, old, texts = [], [], []
@@ -235,8 +236,8 @@ def _put(connection: Connection, before: State, after: State, prepared: _Prepare
             old.append({**fact, "number": number})
             place = _free_place(connection, number)
         for item in prepared.texts.get(conversation_id, ()):
-            if item.message_id in still and place < (number + 1) << PLACE_BITS:
-                texts.append(replace(item, number=place))
+            if place < (number + 1) << PLACE_BITS:
+                texts.append(Indexed(place, *item[1:]))
                 place += 1
     if new:
         insert_rows(connection, SEARCH_CONVERSATIONS, new)
@@ -269,15 +270,6 @@ def _alive(connection: Connection, ids: Sequence[str]) -> set[str]:
         query = select(CONVERSATIONS.c.conversation_id).where(
             CONVERSATIONS.c.conversation_id.in_(ids[start : start + 5000]), CONVERSATIONS.c.state != "deleted"
         )
-        found.update(connection.scalars(query))
-    return found
-
-
-def _still_there(connection: Connection, texts: dict[str, list[Indexed]]) -> set[str]:
-    wanted = [item.message_id for some in texts.values() for item in some]
-    found: set[str] = set()
-    for start in range(0, len(wanted), 5000):
-        query = select(MESSAGES.c.message_id).where(MESSAGES.c.message_id.in_(wanted[start : start + 5000]))
         found.update(connection.scalars(query))
     return found
 

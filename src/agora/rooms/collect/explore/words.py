@@ -25,6 +25,7 @@ _UNSPACED = (
     "\u3005-\u3007\u3100-\u312f\u31a0-\u31bf\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # Chinese
 )
 _ONE_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_ASCII_WORD = re.compile("[A-Za-z0-9]+")
 _LATIN_MARKS = re.compile("([a-z])[\u0300-\u036f]+")
 _LAST_MARK = 0x1FFFF
 #: The word that stands for whatever keeps two characters apart: a private character, which both indexes take.
@@ -49,6 +50,8 @@ def fold(word: str) -> str:
 
 def spans(text: str) -> list[tuple[int, int, str]]:
     """The words of a text: first character, one past the last, and the word folded."""
+    if text.isascii():
+        return [(match.start(), match.end(), match.group().lower()) for match in _ASCII_WORD.finditer(text)]
     return [
         (match.start(), match.end(), _GAP if match.lastgroup else fold(match.group()))
         for match in _word().finditer(text)
@@ -57,9 +60,9 @@ def spans(text: str) -> list[tuple[int, int, str]]:
 
 def tokens(text: str) -> list[str]:
     """The folded words of a text in order: what PostgreSQL's index is given, and what a query is made of."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    return [word for _, _, word in spans(text)]
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return [word for _, _, word in spans(unicodedata.normalize("NFC", text))]
 
 
 @cache
