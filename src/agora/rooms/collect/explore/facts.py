@@ -76,14 +76,23 @@ def gather(
 
 
 def _row(conversation: Any, told: Sequence[Told], found: _Found, ratings: Counter[int]) -> dict[str, Any]:
-    topic = next((found.topics[m.message_id] for m in told if m.message_id in found.topics), None)
+    language = _most(found.languages.values())
+    # topics are numbered within a language: one of a prompt in another language would be taken for another topic
+    topic = next(
+        (
+            found.topics[m.message_id]
+            for m in told
+            if found.languages.get(m.message_id, language) == language and m.message_id in found.topics
+        ),
+        None,
+    )
     return {
         "conversation_id": conversation.conversation_id,
         "subject_id": conversation.subject_id,
         "created_us": conversation.created_us,
         "month": _month(conversation.created_us // _DAY_US),
         "source": conversation.source,
-        "language": _most(found.languages.values()),
+        "language": language,
         "country": _most(found.countries.values()) or conversation.country_iso,
         "model": next((m.model for m in reversed(told) if m.model), None),
         "category": _most(found.categories.values()),

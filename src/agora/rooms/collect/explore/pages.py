@@ -22,7 +22,7 @@ from agora.rooms.collect.explore.saved import forget_search, save_search, saved_
 from agora.rooms.collect.explore.selection import Selection
 from agora.rooms.collect.explore.snippets import as_html
 from agora.rooms.collect.explore.tables import SEARCH_CONVERSATIONS
-from agora.rooms.collect.explore.topics import points, topics
+from agora.rooms.collect.explore.topics import mapped_languages, points, topics
 from agora.rooms.collect.records import records_of
 from agora.site.accounts import Moderator, signed_in
 from agora.site.pages import Site, site_of
@@ -104,6 +104,8 @@ def _shown(selection: Selection, counts: Counts, page: tuple[list[Hit], int | No
             for value, n in counts.facets[name]
             if value is not None
         ]
+        if name == "topic" and selection.language is None:
+            continue  # topics are numbered within a language
         if values and getattr(selection, name) is None:
             facets.append((name, values, max(n for _, n, _ in values)))
     chosen = [
@@ -194,9 +196,20 @@ def _lines(store: Store, selection: Selection) -> Iterator[bytes]:
 async def topic_map(request: Request, site: TheSite, operator: Moderator) -> Response:
     """Conversations as points, and the topics as a table."""
     words = request.query_params.get("words", "")[:1000]
-    found = await _read(site, topics)
-    query = urlencode({"words": words}) if words else ""
-    return site.page(request, "explore_map.html.j2", topics=found, words=words, query=query)
+    languages = await _read(site, mapped_languages)
+    wanted = request.query_params.get("language")
+    language = wanted if wanted in dict(languages) else languages[0][0] if languages else ""
+    found = await _read(site, lambda c: topics(c, language))
+    return site.page(
+        request,
+        "explore_map.html.j2",
+        topics=found,
+        words=words,
+        languages=languages,
+        language=language,
+        points=urlencode({"language": language}),
+        query=urlencode({"language": language, "words": words}) if words else "",
+    )
 
 
 @router.get("/explore/map.bin")

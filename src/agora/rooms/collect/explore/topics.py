@@ -25,13 +25,23 @@ class Topic:
     conversations: int
 
 
-def topics(connection: Connection) -> list[Topic]:
-    """All topics, the largest first; empty where conversations have no topics yet."""
+def mapped_languages(connection: Connection) -> list[tuple[str, int]]:
+    """Languages whose conversations have topics, and how many these are, the largest first; each is a map."""
     sql = (
-        "SELECT topic, count(*) AS n, min(conversation_id) AS one FROM search_conversations"
-        " WHERE topic IS NOT NULL GROUP BY topic ORDER BY n DESC, topic"
+        "SELECT language, count(*) AS n FROM search_conversations WHERE topic IS NOT NULL AND language IS NOT NULL"
+        " GROUP BY language ORDER BY n DESC, language"
     )
-    return [Topic(row.topic, _terms(connection, row.one), row.n) for row in connection.execute(text(sql)).all()]
+    return [(row.language, row.n) for row in connection.execute(text(sql))]
+
+
+def topics(connection: Connection, language: str) -> list[Topic]:
+    """The topics of a language, the largest first; empty where its conversations have no topics yet."""
+    sql = (
+        "SELECT topic, count(*) AS n, max(conversation_id) AS one FROM search_conversations"
+        " WHERE topic IS NOT NULL AND language = :language GROUP BY topic ORDER BY n DESC, topic"
+    )
+    rows = connection.execute(text(sql), {"language": language}).all()
+    return [Topic(row.topic, _terms(connection, row.one), row.n) for row in rows]
 
 
 def _terms(connection: Connection, conversation_id: str) -> str:

@@ -52,7 +52,7 @@
 
   (async () => {
     try {
-      points = await read("");
+      points = await read(canvas.dataset.points);
       const hits = canvas.dataset.query ? await read(canvas.dataset.query) : [];
       place(points);
       canvas.hidden = false;
