@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from agora.core.errors import DataError, UsageError
+from agora.core.garbage import rare_collections
 from agora.core.records import JsonMap
 from agora.core.tables import Rejects
 from agora.rooms.collect.linking.records import reference_conversations, tree_conversations
@@ -111,7 +112,7 @@ def import_log(
         raise UsageError(f"unknown way to link {link!r}", hint=f"choose {' or '.join(MODES)}")
     paths = [Path(path) for path in paths]
     kind = _kind(paths)
-    with Rejects(rejects) as refused:
+    with rare_collections(), Rejects(rejects) as refused:
         log = read_logs(paths, kind, refused)
         bad = refused.count
         if not log.rows:
