@@ -144,6 +144,11 @@ def test_a_language_counts_from_the_number_of_prompts_that_is_asked_for() -> Non
     assert numbers(tally)["table1_words"]["hand"][-1] == 1
 
 
+def test_a_code_and_a_name_are_the_same_language() -> None:
+    said = [Conversation.linear([("user", "hi")], Provenance("s", language=name)) for name in ("en", "English")]
+    assert _numbers(said)["languages"] == {"English": 1}
+
+
 def test_what_nobody_measured_is_null_and_not_zero() -> None:
     plain = [Conversation.linear([("user", "hi"), ("assistant", "ho")], Provenance("s"))]
     found = _numbers(plain)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agora.core.records import Conversation, JsonMap, Message
 from agora.core.tables import Rejects
 from agora.curate.importers.read import import_conversations
+from agora.curate.language_names import LANGUAGE_NAMES
 from agora.rooms.collect.enrich.annotations import latest, latest_by_provider
 from agora.rooms.collect.records import stored_conversations
 
@@ -136,7 +137,8 @@ def _utterance(
             flagged[provider] = bool(result.get("flagged"))
     if "toxicity" in detoxify:
         flagged["detoxify"] = detoxify["toxicity"] > threshold
-    language = note.get("lang") or message.meta.get("language") or whole
+    said = note.get("lang") or message.meta.get("language") or message.meta.get("lang") or whole
+    language = LANGUAGE_NAMES.get(said, said) if isinstance(said, str) else None  # some sources give codes
     return Utterance(message.role, message.content, language, flagged, detoxify, categories)
 
 
