@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from agora.cli import app
 from agora.core.errors import UsageError
 from agora.core.tables import read_rows, write_jsonl
+from agora.curate import signing
 from agora.curate.dedup import DedupSettings, dedup_file
 from agora.curate.neighbor_marks import NeighborSettings, mark_neighbors_file
 
@@ -253,3 +254,26 @@ def test_a_killed_search_for_neighbors_goes_on_and_ends_with_the_same_bytes(tmp_
     vectors = [sorted((tmp_path / f"{name}.work").rglob("*.parquet")) for name in ("whole", "killed")]
     assert [p.read_bytes() for p in vectors[0]] == [p.read_bytes() for p in vectors[1]]
     assert len(vectors[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("on", "module"),
+    [("local", "numpy"), pytest.param("ray", "ray", marks=[pytest.mark.slow, pytest.mark.timeout(240)])],
+)
+def test_two_processes_that_sign_give_the_bytes_of_one(
+    tmp_path: Path, on: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(module, reason=f"the extra {module} is not installed")
+    monkeypatch.setattr(signing, "_TEXTS_A_PART", 40)
+    rng = random.Random(1)
+    words = BASE.split()
+    rows = []
+    for i in range(120):
+        some = [f"w{rng.randrange(40)}" if rng.random() < 0.15 else word for word in words]
+        rows.append(chat(f"{i:03}", " ".join(some)))
+    run(tmp_path, rows)
+    alone = [(tmp_path / name).read_bytes() for name in ("out.jsonl", "out.rejects.jsonl")]
+    dedup_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", on=on, workers=2)
+    assert [(tmp_path / name).read_bytes() for name in ("out.jsonl", "out.rejects.jsonl")] == alone
+    assert len(removed(tmp_path)) > 10
+    assert not list(tmp_path.rglob("signatures*"))

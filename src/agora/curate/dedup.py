@@ -24,6 +24,7 @@ from agora.curate.expressions.fields import spec_of
 from agora.curate.neighbors.search import EXACT_UP_TO, PAIRS_FROM, THRESHOLD, similarity_of
 from agora.curate.rows import instruction_of, user_turns, with_tag
 from agora.curate.scales import SCALES
+from agora.curate.signing import signatures_apart
 from agora.curate.text import normalize
 from agora.curate.write import beside
 
@@ -110,8 +111,8 @@ def dedup_file(
         format: of the input.
         work: folder for vectors and pairs of the semantic layer, kept so that a threshold can be changed without
             computing them again; default: ``OUT.work`` beside the output.
-        on: where the semantic layer runs, see :func:`agora.core.jobs.run_tasks`.
-        workers: its processes.
+        on: where signatures (surface) and the semantic layer are computed, see :func:`agora.core.jobs.run_tasks`.
+        workers: processes for both; without a number the surface layer signs in this one.
 
     Raises:
         UsageError: a setting is out of range, or the output is the input.
@@ -231,10 +232,13 @@ def _apply(
         keeper = np.array([first.setdefault(text, place) for place, text in enumerate(texts)])
         marks.apply(layer, keeper, np.zeros(len(keeper)), keeper)
     elif layer == "surface":
+        # signing alone can be shared out: who repeats whom is decided in the order of preference
+        apart = on != "local" or (workers or 1) > 1
         found = mark_duplicates(
             [(str(place), text) for place, text in enumerate(texts)],
             settings.surface,
             priority=range(len(texts), 0, -1),
+            signed=signatures_apart(texts, folder / "signatures", on=on, workers=workers) if apart else None,
         )
         keeper, cluster = (np.array([int(getattr(m, name)) for m in found]) for name in ("keeper", "cluster"))
         marks.apply(layer, keeper, np.array([m.distance for m in found]), cluster)
