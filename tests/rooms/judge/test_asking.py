@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from agora.core.tables import write_jsonl
+from agora.rooms.judge import TaskSet, leaderboard
 from agora.rooms.judge.asking.summary import related
 from agora.rooms.judge.commands import app
 from tests.rooms.judge.asking import Bench
@@ -408,3 +409,11 @@ def test_each_judge_of_a_panel_has_its_price_and_cached_replies_are_not_paid_for
     assert [(each["calls"], each["cached"], each["usual_usd"]) for each in told] == [(0, 18, 0.0)] * 2
     assert len(server.prompts) == 18
     assert "NAME=IN,OUT with one of a, b" in bench.run("score", *panel, "--judge-price", "c=1,1", code=2)
+
+
+def test_a_summary_and_a_leaderboard_give_one_interval(bench: Bench, server: JudgeServer) -> None:
+    found = bench.json("score", "--judge", server.uri)
+    tasks = TaskSet.read(bench.folder / "tasks.jsonl")
+    (table,) = leaderboard([bench.folder / "out"], tasks=tasks).tables
+    shown = {row.name: list(row.score.interval[1:3]) for row in table.rows if row.score}
+    assert {m["model"]: m["ci"] for m in found["judges"][0]["models"]} == shown

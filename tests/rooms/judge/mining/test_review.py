@@ -17,16 +17,8 @@ from agora.core.records import Message, Provenance, Task
 from agora.core.tables import read_records, write_jsonl
 from agora.curate.contamination.reserved import ReservedTask, text_hash
 from agora.rooms.judge.mining.freeze import freeze, read_frozen
-from agora.rooms.judge.mining.review import (
-    COLUMNS,
-    agreement,
-    apply_edits,
-    decide,
-    protect,
-    read_review,
-    unprotect,
-    write_review,
-)
+from agora.rooms.judge.mining.review import agreement, apply_edits, decide
+from agora.rooms.judge.mining.review_file import COLUMNS, protect, read_review, unprotect, write_review
 from agora.rooms.judge.types import TaskSet
 from tests.rooms.judge.support import make_task
 

@@ -185,7 +185,8 @@ def review(
     from agora.core.records import Task
     from agora.core.tables import read_records
     from agora.rooms.judge.mining.freeze import tasks_file
-    from agora.rooms.judge.mining.review import agreement, apply_edits, decide, read_review, write_review
+    from agora.rooms.judge.mining.review import agreement, apply_edits, decide
+    from agora.rooms.judge.mining.review_file import read_review, write_review
 
     source = list(read_records(tasks_file(tasks), Task))
     rows = [read_review(path) for path in filled or []]

@@ -19,7 +19,8 @@ from agora.core.files import make_folder, missing, sha256_file
 from agora.core.lock import FolderLock
 from agora.core.records import Task
 from agora.core.tables import read_json, read_records, write_json, write_jsonl
-from agora.rooms.judge.mining.review import Agreement, Row, Verdict, agreement, decide, read_review
+from agora.rooms.judge.mining.review import Agreement, Verdict, agreement, decide
+from agora.rooms.judge.mining.review_file import Row, read_review
 from agora.rooms.judge.types import TaskSet, groups_of
 
 SCHEMA = "task_set/1"

@@ -23,7 +23,7 @@ from agora.rooms.judge.ranking.votes import VOTE_MARGIN, ScoreMatrix, Votes, pai
 from agora.rooms.judge.scoring.bias import LengthEffect, OrderBias, difficulty_by_order, length_effect, order_bias
 from agora.rooms.judge.scoring.legacy import LegacyFigures, legacy_figures
 from agora.rooms.judge.scoring.length_control import length_control
-from agora.rooms.judge.scoring.metrics import WITHHOLD_UNSCORED, Difference, ScoreReport, score_report
+from agora.rooms.judge.scoring.metrics import N_BOOT, WITHHOLD_UNSCORED, Difference, ScoreReport, score_report
 from agora.rooms.judge.scoring.reward import RewardReport, mix_matrix, relabel, reward_report
 from agora.rooms.judge.types import TaskSet
 
@@ -165,7 +165,7 @@ def leaderboard(
     styles: Styles | None = None,
     legacy: bool = False,
     seed: int = 0,
-    n_boot: int = 1000,
+    n_boot: int = N_BOOT,
 ) -> Leaderboard:
     """Build a leaderboard from files of verdicts or folders of them.
 

@@ -19,6 +19,8 @@ from agora.core.stats import Interval, bootstrap_mean, paired_bootstrap, standar
 from agora.rooms.judge.types import GROUP_WEIGHTS, GROUP_WEIGHTS_JUNE, GROUPS, TaskSet, unknown_tags
 
 WARN_UNSCORED = 0.02
+#: Resamples of an interval, the same in the summary of a judging and on a leaderboard.
+N_BOOT = 1000
 WITHHOLD_UNSCORED = 0.05
 _SAME_ANSWER_SHARE = 0.5
 
@@ -96,7 +98,7 @@ def score_report(
     tasks: TaskSet | None = None,
     num_tasks: int | None = None,
     seed: int = 0,
-    n_boot: int = 2000,
+    n_boot: int = N_BOOT,
 ) -> ScoreReport:
     """The WB-Score of one model by one judge.
 

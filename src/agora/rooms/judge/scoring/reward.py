@@ -16,7 +16,7 @@ from agora.core.errors import DataError
 from agora.core.records import Verdict
 from agora.core.resampling import Resampling, count_blocks, percentiles
 from agora.core.stats import Interval, bootstrap_mean, standard_error
-from agora.rooms.judge.scoring.metrics import WARN_UNSCORED, answer_warnings, is_empty, macro
+from agora.rooms.judge.scoring.metrics import N_BOOT, WARN_UNSCORED, answer_warnings, is_empty, macro
 from agora.rooms.judge.types import GROUPS, Outcome, TaskSet
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def reward_report(
     num_tasks: int | None = None,
     margin: int | None = None,
     seed: int = 0,
-    n_boot: int = 2000,
+    n_boot: int = N_BOOT,
 ) -> RewardReport:
     """The WB-Reward of one model by one judge.
 
