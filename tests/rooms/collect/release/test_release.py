@@ -237,6 +237,13 @@ def test_a_message_that_was_not_looked_at_stops_the_release(store: Store, tmp_pa
     assert reasons(store, "r") == {"excluded": 1}
 
 
+def test_a_place_is_required_of_what_people_wrote_and_not_of_replies(store: Store, tmp_path: Path) -> None:
+    build(store, tmp_path / "r", "release.require=[lang, pii, secret, tox, geo]")
+    assert len(rows(tmp_path / "r")) == 120
+    with pytest.raises(GateError, match=r"120 not enriched; never run: dup"):
+        build(store, tmp_path / "s", "release.require=[lang, dup]")
+
+
 def test_a_conversation_is_cut_before_a_reply_that_broke_off(store: Store, tmp_path: Path) -> None:
     with store.reading() as connection:
         found = connection.execute(select(MESSAGES.c.conversation_id, MESSAGES.c.message_id, MESSAGES.c.role)).all()

@@ -183,6 +183,7 @@ class _Run:
         self.excluded = frozenset(asked.settings.selection.exclude)
         self.sources = frozenset(asked.settings.selection.sources)
         self.required = kinds_mask(asked.settings.require)
+        self.required_of_all = self.required & ~kinds_mask(("geo", "dup"))  # those are known of people's messages only
         self.persons: dict[str, bytes] = {}
 
     def take(self, connection: Connection, batch: Sequence[Row[Any]]) -> None:
@@ -271,10 +272,11 @@ class _Run:
 
     def _by_annotations(self, chosen: Chosen, held: Sequence[Held], found: Mapping[str, Findings]) -> str | None:
         settings, ids = self.asked.settings, chosen.path if self.asked.linear else chosen.tree
-        wordless = {node.id for node, _, empty in held if empty}
-        required = self.required
-        if any(found.get(i, NOTHING).kinds & required != required for i in ids if i not in wordless):
-            return "not_enriched"
+        chosen_ids = set(ids)
+        for node, _, empty in held:
+            required = self.required if node.role == "user" else self.required_of_all
+            if not empty and node.id in chosen_ids and found.get(node.id, NOTHING).kinds & required != required:
+                return "not_enriched"
         if any(found.get(node.id, NOTHING).minors for node, _, _ in held):
             return "sexual_minors"
         threshold = settings.selection.toxicity_threshold

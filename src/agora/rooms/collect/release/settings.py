@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from agora.core.config import Config
 
 Profile = Literal["compat-1m", "compat-4.8m", "native", "messages", "sharegpt"]
+#: Kinds of annotation that every message has; ``geo`` and ``dup`` only a person's.
+Required = Literal["lang", "pii", "secret", "tox", "geo", "dup"]
 PROFILES: tuple[Profile, ...] = ("compat-1m", "compat-4.8m", "native", "messages", "sharegpt")
 
 
@@ -87,7 +89,7 @@ class ReleaseSettings(Config):
     k: int = Field(default=5, ge=1)
     exact_times: bool = False
     linkable_series: bool = False
-    require: tuple[str, ...] = ("lang", "pii", "secret", "tox")
+    require: tuple[Required, ...] = ("lang", "pii", "secret", "tox")
     versions: dict[str, str] = Field(default_factory=dict)
     allowed_licenses: tuple[str, ...] = ()
     shard_mb: int = Field(default=200, ge=1, le=240)
