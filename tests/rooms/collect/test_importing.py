@@ -22,6 +22,7 @@ from agora.curate.importers import import_conversations
 from agora.rooms.collect.importing import import_into_store
 from agora.rooms.collect.incoming import make_ready
 from agora.rooms.collect.records import export_store, store_conversations, stored_conversations
+from agora.rooms.collect.removal import delete_conversations
 from agora.rooms.collect.tables import CONVERSATIONS, IMPORTS, MESSAGES
 from agora.store import Store
 from agora.store.events import verify
@@ -123,6 +124,18 @@ def test_a_repeated_row_of_one_file_is_kept_and_adds_nothing_later(store: Store,
     path.write_text(f"{row}\n{row}\n")
     assert import_into_store(store, path, rejects=tmp_path / "bad.jsonl").new == 2
     assert import_into_store(store, path, rejects=tmp_path / "bad.jsonl").duplicate == 2
+
+
+def test_what_was_erased_does_not_come_back_with_its_file(store: Store, tmp_path: Path) -> None:
+    path = _lines(tmp_path / "a.jsonl", 3)
+    rejects = tmp_path / "bad.jsonl"
+    import_into_store(store, path, rejects=rejects)
+    erased, *kept = [conversation.id for conversation in stored_conversations(store)]
+    assert delete_conversations(store, [erased]) == 1
+    again = import_into_store(store, _lines(tmp_path / "b.jsonl", 4), rejects=rejects)  # the same three and one more
+    assert (again.new, again.duplicate) == (1, 3)
+    held = [conversation.id for conversation in stored_conversations(store)]
+    assert erased not in held and held[:2] == kept and len(held) == 3
 
 
 def test_bad_rows_are_kept_aside_with_their_line(store: Store, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 
 from agora.rooms.collect.conversations import read_messages
 from agora.rooms.collect.explore.forget import clean_index, forget_conversations
+from agora.rooms.collect.incoming import erased_key
 from agora.rooms.collect.moderate.tables import REPORTS, REVIEWS
 from agora.rooms.collect.release.publish import note_erased
 from agora.rooms.collect.release.tables import RELEASE_ROWS
@@ -103,10 +104,20 @@ def _erase(connection: Connection, conversation_ids: Sequence[str]) -> None:
         connection.execute(delete(table).where(table.c.message_id.in_(messages)))
     connection.execute(delete(REVIEWS).where(REVIEWS.c.conversation_id.in_(conversation_ids)))
     connection.execute(delete(MESSAGES).where(MESSAGES.c.conversation_id.in_(conversation_ids)))
+    conversations = CONVERSATIONS.c.conversation_id.in_(conversation_ids)
+    keyed = select(CONVERSATIONS.c.conversation_id, CONVERSATIONS.c.source_key).where(
+        conversations, CONVERSATIONS.c.source_key.is_not(None)
+    )
+    for row in connection.execute(keyed).all():
+        connection.execute(
+            update(CONVERSATIONS)
+            .where(CONVERSATIONS.c.conversation_id == row.conversation_id)
+            .values(source_key=erased_key(row.source_key))
+        )
     connection.execute(
         update(CONVERSATIONS)
-        .where(CONVERSATIONS.c.conversation_id.in_(conversation_ids))
-        .values(state="deleted", source_key=None, dup_cluster=None, automation_score=None, imported_zstd=None)
+        .where(conversations)
+        .values(state="deleted", dup_cluster=None, automation_score=None, imported_zstd=None)
     )
 
 

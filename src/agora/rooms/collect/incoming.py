@@ -264,6 +264,13 @@ def _known(connection: Connection, batch: Sequence[Ready]) -> set[tuple[str, str
     for source, own in keys.items():
         for start in range(0, len(own), _ASKED_AT_ONCE):
             asked = own[start : start + _ASKED_AT_ONCE]
-            where = (CONVERSATIONS.c.source == source) & CONVERSATIONS.c.source_key.in_(asked)
-            found |= {(source, key) for key in connection.scalars(select(CONVERSATIONS.c.source_key).where(where))}
+            by_stored = {key: key for key in asked} | {erased_key(key): key for key in asked}
+            where = (CONVERSATIONS.c.source == source) & CONVERSATIONS.c.source_key.in_(by_stored)
+            stored = connection.scalars(select(CONVERSATIONS.c.source_key).where(where))
+            found |= {(source, by_stored[key]) for key in stored}
     return found
+
+
+def erased_key(key: str) -> str:
+    """What stands for the key of an erased conversation, so that another import of its file does not bring it back."""
+    return "erased:" + hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
