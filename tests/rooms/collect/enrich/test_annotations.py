@@ -50,7 +50,8 @@ def test_more_messages_than_one_statement_holds(store: Store) -> None:
     ids = put_texts(store, *[f"text {n}" for n in range(1203)])
     assert _add(store, *[Annotation(m, "lang", "1", {"n": n}) for n, m in enumerate(ids)]) == 1203
     with store.reading() as connection:
-        assert [latest(connection, ids, "lang")[m].result["n"] for m in ids] == list(range(1203))
+        found = latest(connection, ids, "lang")
+    assert [found[m].result["n"] for m in ids] == list(range(1203))
 
 
 def test_an_erased_message_is_passed_over_and_its_annotations_are_gone(store: Store) -> None:

@@ -172,6 +172,17 @@ def test_the_command_shares_the_work_among_processes_and_says_what_it_did(tmp_pa
     again.close()
 
 
+@pytest.mark.slow
+def test_processes_on_both_databases_share_the_work_and_do_each_message_once(store_url: str, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    store = Store.open(store_url, keys=keys)
+    ids = put_texts(store, *[f"This is sentence number {n} of the whole text." for n in range(200)])
+    (report,) = enrich(store, ["lang"], elsewhere=(store_url, keys), workers=3, batch=8)
+    assert (report.messages, report.computed, report.missing) == (200, 200, 0)
+    assert {r["code"] for r in _results(store, ids, "lang")} == {"en"}
+    store.close()
+
+
 def test_an_unknown_kind_is_one_line(tmp_path: Path) -> None:
     done = agora("collect", "enrich", "--db", str(tmp_path / "store.db"), "--kinds", "lang,topics")
     assert done.returncode == 2 and "no annotation of kind 'topics'; did you mean topic?" in done.stderr

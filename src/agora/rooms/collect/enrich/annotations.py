@@ -31,6 +31,7 @@ from agora.core.errors import UsageError
 from agora.core.files import nearest
 from agora.core.json_text import dumps, loads
 from agora.rooms.collect.tables import ANNOTATIONS, MESSAGES
+from agora.store import events
 from agora.store.ids import now_us
 
 #: All kinds there are.
@@ -78,6 +79,7 @@ def add(connection: Connection, annotations: Iterable[Annotation]) -> int:
     Raises:
         UsageError: a kind does not exist, or a version is longer than 32 characters.
     """
+    events.take_turns(connection)  # before rows are held: who erases takes its turn first too
     added, at = 0, now_us()
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(ANNOTATIONS)
     for batch in _batched(annotations):

@@ -45,6 +45,8 @@ def enrich_command(
         if one.unavailable:
             typer.echo(f"{one.kind}: unavailable, {one.unavailable}")
             continue
-        line = f"{one.kind} {one.version}: {one.messages} messages annotated, {one.computed} texts looked at"
+        line = (
+            f"{f'{one.kind} {one.version}'.strip()}: {one.messages} messages annotated, {one.computed} texts looked at"
+        )
         left = [f"{one.missing} missing"] * bool(one.missing) + [f"{one.dead} dead ({one.error})"] * bool(one.dead)
         typer.echo("; ".join([line, *left]))

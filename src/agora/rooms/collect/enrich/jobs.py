@@ -12,16 +12,16 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, select, update
 
 from agora.rooms.collect.enrich.tables import ENRICH_JOBS
 from agora.rooms.collect.tables import ANNOTATIONS, MESSAGES
 from agora.rooms.collect.types import Status
+from agora.store import events
 from agora.store.ids import new_id, now_us
 
 LEASE_S = 60.0
 MOST_ATTEMPTS = 5
-_PLAN_LOCK = 0x454E5249  # PostgreSQL: planners take turns on it (SQLite has one writer anyway)
 _SECOND = 1_000_000
 _ERROR_CHARS = 300
 
@@ -67,8 +67,7 @@ def take(
         after: new batches begin behind this message; older ones are known to be planned or done.
         size: messages in a new batch, at most.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PLAN_LOCK})
+    events.take_turns(connection)
     return _take_waiting(connection, kind, version, owner) or _take_new(connection, kind, version, owner, after, size)
 
 

@@ -106,6 +106,9 @@ def enrich(
     done: dict[tuple[str, str], Done] = {}
     for one in (one for some in found for one in some):
         done.setdefault((one.kind, one.version), Done(one.kind, one.version)).__iadd__(one)
+    for name in kinds:
+        if name not in FACTORIES and name not in _stages():
+            done[name, ""] = Done(name, unavailable="nothing that is installed makes it")
     for name, stage in _stages().items():
         if name in kinds:
             result = stage(store)
