@@ -251,6 +251,7 @@ def test_filters_narrow_and_facets_count(store: Store) -> None:
     with store.reading() as connection:
         counted = count(connection, Selection(words="apple"))
         everything = count(connection, Selection())
+        assert count(connection, Selection(words="apple", source="b")).messages == 1
     assert (counted.conversations, counted.messages) == (3, 3)
     assert dict(counted.facets["source"]) == {"a": 2, "b": 1} and dict(counted.facets["model"]) == {"m1": 2, None: 1}
     assert everything.conversations == 4 and dict(everything.facets["toxic"]) == {None: 4}

@@ -141,15 +141,19 @@ def count(connection: Connection, selection: Selection, *, most: int = 20) -> Co
     Raises:
         UsageError: the query has no word to find.
     """
-    wheres, values = selection.where()
+    filters, narrow = selection.where()
+    wheres, values = filters, narrow
     query = selection.query()
     messages = None
     if query:
         inner, more = matching(connection, selection, query)
         wheres, values = f"{wheres} AND c.number IN ({inner})", {**values, **more}
         matched = engine_of(connection).matched(query, selection.part)
-        sql = f"SELECT count(*) FROM {matched.table} WHERE {matched.condition}"
-        messages = int(connection.execute(text(sql), matched.values).scalar_one())
+        sql = (
+            f"SELECT count(*) FROM {matched.table} CROSS JOIN search_conversations c"
+            f" WHERE {matched.condition} AND c.number = {matched.number} >> {PLACE_BITS} AND {filters}"
+        )
+        messages = int(connection.execute(text(sql), {**narrow, **matched.values}).scalar_one())
     columns = ", ".join(f"c.{name}" for name in FACETS)
     sql = f"SELECT {columns}, count(*) AS n FROM search_conversations c WHERE {wheres} GROUP BY {columns}"
     counters: dict[str, Counter[Any]] = {name: Counter() for name in FACETS}
