@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from sqlalchemy import Connection, TextClause, delete, select, text
+from sqlalchemy import Connection, delete, select, text
 
 from agora.store.ids import now_us
+from agora.store.prepared import Prepared
 from agora.store.tables import SPENT
 
 DAY_S = 86_400
@@ -39,16 +40,18 @@ def spend(connection: Connection, amounts: Mapping[str, int], day: int) -> dict[
     values: dict[str, int | str] = {"day": day}
     for i, (kind, amount) in enumerate(amounts.items()):
         values |= {f"kind{i}": kind, f"amount{i}": amount}
-    return {row.kind: row.amount for row in connection.execute(_add(len(amounts)), values)}
+    return dict(_add(len(amounts)).run(connection, values).fetchall())
 
 
 @cache
-def _add(num: int) -> TextClause:
+def _add(num: int) -> Prepared:
     """Add to some sums and return them: one statement, built once."""
     rows = ", ".join(f"(:day, :kind{i}, :amount{i})" for i in range(num))
-    return text(
-        f"INSERT INTO spent (day, kind, amount) VALUES {rows} ON CONFLICT (day, kind) "
-        "DO UPDATE SET amount = spent.amount + excluded.amount RETURNING kind, amount"
+    return Prepared(
+        text(
+            f"INSERT INTO spent (day, kind, amount) VALUES {rows} ON CONFLICT (day, kind) "
+            "DO UPDATE SET amount = spent.amount + excluded.amount RETURNING kind, amount"
+        )
     )
 
 
