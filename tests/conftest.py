@@ -22,3 +22,12 @@ def shared_dir() -> Path:
     if not (shared / "data").is_dir():
         pytest.skip(f"real data not found: {shared}/data (set AGORA_SHARED)")
     return shared
+
+
+@pytest.fixture
+def still_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits' clock stands still, so that a test which counts tries cannot cross from one window into the next."""
+    from agora.store import limits
+
+    at = limits.now_us()
+    monkeypatch.setattr(limits, "now_us", lambda: at)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agora.core.errors import DataError, UsageError
-from agora.store.ids import new_id
+from agora.store.ids import new_id, new_ids
 from agora.store.keys import Keys
 from agora.store.pseudonyms import canonical_ip, ip_pseudonym
 from agora.store.receipts import _ALPHABET, new_receipt, read_receipt
@@ -130,3 +130,14 @@ def test_a_release_has_a_key_of_its_own_that_a_turn_of_epochs_does_not_lose(tmp_
     command.release("2027-01")  # which did not know of the new epoch
     assert [e.number for e in Keys.open(path).epochs] == [1, 2]
     assert first.hex() not in repr(held) and held.master.hex() not in repr(held)
+
+
+def test_ids_of_one_millisecond_sort_by_when_they_were_made() -> None:
+    at = 1_800_000_000_000_000
+    made = [new_id(at) for _ in range(100)]
+    assert made == sorted(set(made)) and len({one[:10] for one in made}) == 1
+
+
+def test_ids_made_together_ascend_and_come_before_those_made_later() -> None:
+    first, many, last = new_id(), new_ids(1000), new_id()
+    assert [first, *many, last] == sorted({first, *many, last})

@@ -175,6 +175,7 @@ def test_another_sites_page_can_neither_sign_in_nor_act(visit: httpx.Client, hea
     assert visit.post("/sign-out", data={"form_token": _token_of(visit)}, headers=headers).status_code == 403
 
 
+@pytest.mark.usefixtures("still_minute")
 def test_tries_are_limited_by_address_and_by_name(tmp_path: Path) -> None:
     chosen = settings()
     site = chosen.site.model_copy(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_COUNTED = 1 << 20
 
 
 def now_us() -> int:
@@ -14,22 +16,48 @@ def now_us() -> int:
 
 
 def new_id(at_us: int | None = None) -> str:
-    """A ULID: 48 bits of milliseconds and 80 random bits as 26 characters of Crockford's base 32.
+    """A ULID: 48 bits of milliseconds and 80 bits, 79 of them random, as 26 characters of Crockford's base 32.
+
+    Ids that a process makes for the same millisecond ascend, so that a reply sorts after its question.
 
     Args:
         at_us: the time it stands for; None is now.
     """
-    millis = (now_us() if at_us is None else at_us) // 1000
-    number = (millis & (1 << 48) - 1) << 80 | secrets.randbits(80)
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return _text(_ids.take(1, at_us))
 
 
 def new_ids(count: int) -> list[str]:
-    """ULIDs in ascending order, made together: 60 random bits that they share and 20 bits that count (at most 2^20)."""
-    if count > 1 << 20:
-        raise ValueError(f"at most {1 << 20} ids are made together, got {count}")
-    shared = new_id()[:-4]
+    """ULIDs in ascending order, made together: they share their first 60 random bits (at most 2^20 of them)."""
+    if count > _COUNTED:
+        raise ValueError(f"at most {_COUNTED} ids are made together, got {count}")
+    shared = _text(_ids.take(_COUNTED, None))[:-4]
     digits = _CROCKFORD
     return [
         f"{shared}{digits[i >> 15]}{digits[i >> 10 & 31]}{digits[i >> 5 & 31]}{digits[i & 31]}" for i in range(count)
     ]
+
+
+def _text(number: int) -> str:
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+class _Ascending:
+    """Hands out numbers of 128 bits; those of one millisecond ascend."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._millis, self._last = -1, 0
+
+    def take(self, count: int, at_us: int | None) -> int:
+        """The first of ``count`` numbers in a row that are now the caller's; it is a multiple of ``count``."""
+        millis = (now_us() if at_us is None else at_us) // 1000 & (1 << 48) - 1
+        with self._lock:
+            again = millis == self._millis
+            # half the range is left above the first, so that no millisecond runs over into the next
+            number = self._last + 1 if again else millis << 80 | secrets.randbits(79)
+            number += -number % count
+            self._millis, self._last = millis, number + count - 1
+        return number
+
+
+_ids = _Ascending()

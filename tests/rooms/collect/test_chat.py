@@ -323,6 +323,7 @@ def test_one_person_does_not_see_anothers_conversation(address: str) -> None:
     assert other.http.get("/api/v1/conversations").json() == {"conversations": []}
 
 
+@pytest.mark.usefixtures("still_minute")
 def test_limits_are_told_with_when_to_come_back(tmp_path: Path, model: ScriptedModel) -> None:
     with live_app(tmp_path, model, settings(limits={"messages_per_minute": 2, "rounds": 50})) as (address, _):
         person = Person(address).consent()
@@ -335,6 +336,7 @@ def test_limits_are_told_with_when_to_come_back(tmp_path: Path, model: ScriptedM
         assert len(person.messages(conversation)) == 4  # the refused one is not kept
 
 
+@pytest.mark.usefixtures("still_minute")
 def test_a_forged_forwarded_address_does_not_change_the_limit(tmp_path: Path, model: ScriptedModel) -> None:
     chosen = settings(limits={"address_per_minute": 1})
     with live_app(tmp_path, model, chosen) as (address, _):

@@ -11,6 +11,8 @@ from agora.store import Store
 from agora.web.app import create_app
 from tests.rooms.collect.live import Person, ScriptedModel, running, settings
 
+pytestmark = pytest.mark.usefixtures("still_minute")
+
 
 def _limited(folder: Path, proxies: tuple[str, ...]) -> tuple[Store, object]:
     limits = {"address_per_minute": 3, "receipt_tries_per_minute": 3, "messages_per_minute": 1000}
