@@ -225,7 +225,7 @@ def test_a_second_pass_replaces_the_rejects_of_the_first(tmp_path: Path) -> None
     assert not path.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n  \r\n", b"\xef\xbb\xbf", b"[]", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n\n  \r\n", b"\xef\xbb\xbf", b"[]", gzip.compress(b"", mtime=0)])
 def test_an_empty_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "empty.jsonl"
     path.write_bytes(content)
