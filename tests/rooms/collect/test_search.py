@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from agora.core.errors import UsageError
 from agora.core.records import Conversation, Message, Provenance
@@ -327,7 +327,7 @@ def test_an_index_of_another_version_or_of_changed_text_is_thrown_away_and_built
     held = [store.write(lambda c: conversations.create_conversation(c, subject)) for _ in range(2)]
     ids = [say(store, subject, conversation, f"word{i} common") for i, conversation in enumerate(held)]
     index(store)
-    other = store.write(lambda c: conversations._content("changed behind the index"))
+    other = store.write(lambda c: conversations.content_columns("changed behind the index"))
     store.write(lambda c: c.execute(update(MESSAGES).where(MESSAGES.c.message_id == ids[0]).values(**other)))
     store.write(lambda c: erase_conversations(c, subject, held[0]))
     assert found(store, "common") == [], "nothing of it is trusted"
@@ -386,4 +386,18 @@ def test_a_build_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(found(store, "common")) == 1000 and len(set(found(store, "word700"))) == 1
     with store.reading() as connection:
         assert count(connection, Selection(words="common")).messages == 1500
+    store.close()
+
+
+def test_a_reader_who_waits_to_write_is_not_held_up_by_scrubbing(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store.write(lambda c: c.execute(update(SEARCH_STATE).values(version=0)))  # something in the write-ahead log
+    with store.reading() as connection:
+        connection.execute(select(SEARCH_STATE)).all()
+        scrubbing = threading.Thread(target=scrub, args=(store.engine,))
+        scrubbing.start()
+        time.sleep(0.2)  # it has met the reader by now
+        store.submit(lambda c: c.execute(update(SEARCH_STATE).values(version=0))).result(timeout=5)
+    scrubbing.join(10)
+    assert not scrubbing.is_alive() and (tmp_path / "store.db-wal").stat().st_size == 0
     store.close()

@@ -6,6 +6,7 @@ The rows go at once. Their bytes stay in SQLite's file and its write-ahead log u
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ from agora.rooms.collect.release.tables import RELEASE_ROWS
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
 from agora.store import events
 from agora.store.tables import ADDRESSES, SUBJECTS
+
+_PATIENCE_S = 30.0  # for readers of the write-ahead log
+_PAUSE_S = 0.02
 
 
 def export_subject(connection: Connection, subject_id: str) -> dict[str, Any]:
@@ -126,12 +130,29 @@ def scrub(engine: Engine) -> None:
 
     SQLite overwrites deleted rows with zeros (``secure_delete``), but the pages they stood in are also in the
     write-ahead log until a checkpoint truncates it; the search index keeps words until its parts are merged.
-    PostgreSQL keeps dead rows until a vacuum.
+    PostgreSQL keeps dead rows until a vacuum. A reader that stays for more than half a minute keeps the log as it is;
+    the service's housekeeping scrubs again within the hour.
     """
     clean_index(engine)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            _truncate_log(connection)
         else:
             for table in (MESSAGES, ANNOTATIONS, FEEDBACK, REPORTS, REVIEWS, SUBJECTS, RELEASE_ROWS):
                 connection.exec_driver_sql(f"VACUUM FULL {table.name}")
+
+
+def _truncate_log(connection: Connection) -> None:
+    """Empty SQLite's write-ahead log as soon as nobody reads from it.
+
+    A checkpoint that waits for readers holds the right to write meanwhile, and a reader that in turn waits to write
+    would hold up everyone; so each try gives up at once and leaves a pause for both.
+    """
+    before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        until = time.monotonic() + _PATIENCE_S
+        while connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0] and time.monotonic() < until:
+            time.sleep(_PAUSE_S)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(before)}")
