@@ -20,6 +20,8 @@ from tests.rooms.collect.live import Person, ScriptedModel
 from tests.web.operators import OperatorClient
 from tests.web.security.routes import SAFE, endpoints, whole_site
 
+pytestmark = pytest.mark.slow  # every route with every payload on both databases: a minute
+
 PAYLOADS = [
     "' OR '1'='1",
     "'; DROP TABLE messages; --",
