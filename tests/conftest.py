@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.shared import SHARED
+
 # Progress bars would mix with the output that tests read.
 os.environ.setdefault("AGORA_PROGRESS", "0")
 # The engine asks MKL for a fixed code path, which MKL reads at its first product: without this line a process whose
@@ -17,11 +19,9 @@ os.environ.setdefault("MKL_CBWR", "AUTO")
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """The folder of real data (``AGORA_SHARED``, default ``../shared``); skips with a reason where it is absent."""
-    root = Path(__file__).resolve().parents[1]
-    shared = Path(os.environ.get("AGORA_SHARED", root.parent / "shared")).resolve()
-    if not (shared / "data").is_dir():
-        pytest.skip(f"real data not found: {shared}/data (set AGORA_SHARED)")
-    return shared
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"real data not found: {SHARED}/data (set AGORA_SHARED)")
+    return SHARED
 
 
 @pytest.fixture

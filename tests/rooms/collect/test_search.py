@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
 import signal
 import subprocess
@@ -42,7 +41,6 @@ from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publi
 from agora.store.ids import now_us
 from tests.postgres import fresh_database, postgres_server
 
-SHARED = Path(os.environ.get("AGORA_SHARED", "/work/shared"))
 TEXT = ConsentText("1", "en", "terms", "publication")
 
 
@@ -194,10 +192,10 @@ def test_queries_that_can_find_nothing_say_so() -> None:
 
 
 @pytest.mark.slow
-def test_the_published_counts_of_two_character_words_are_those_of_a_plain_scan(tmp_path: Path) -> None:
-    path = SHARED / "data/wildchat/langid/langid_testdata.jsonl.gz"
-    if not path.is_file():
-        pytest.skip(f"{path} is not here (AGORA_SHARED)")
+def test_the_published_counts_of_two_character_words_are_those_of_a_plain_scan(
+    tmp_path: Path, shared_dir: Path
+) -> None:
+    path = shared_dir / "data/wildchat/langid/langid_testdata.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines if '"sentences"' in line]
     texts = [r["text"] for r in rows if r["kind"] == "sentences" and r["lang"] in ("zh", "ja", "ko", "th", "en")]

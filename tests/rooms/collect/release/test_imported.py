@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,11 @@ from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
 from agora.store import Store
 from tests.rooms.collect.release.built import build, rows
 from tests.rooms.collect.release.test_release import reasons
+from tests.shared import SHARED
 
-FIXTURES = Path(os.environ.get("AGORA_SHARED", "/nowhere")) / "data" / "wildchat" / "schema"
+FIXTURES = SHARED / "data" / "wildchat" / "schema"
 TODAY = ("collect.quarantine_days=0",)  # the fixture's rows carry no time, so that of their import counts
-pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason="AGORA_SHARED does not name the published test data")
+pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"no published rows in {FIXTURES} (set AGORA_SHARED)")
 
 
 def bring(store: Store, name: str, tmp_path: Path, *, look: bool = True) -> int:
