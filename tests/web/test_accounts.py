@@ -215,6 +215,7 @@ def _command(folder: Path, *args: str, password: str | None = RIGHT) -> subproce
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_accounts_are_made_and_closed_at_the_command_line(tmp_path: Path) -> None:
     assert _command(tmp_path, "add", "ada", "--role", "admin").returncode == 0
     listed = _command(tmp_path, "list", password=None)

@@ -111,6 +111,7 @@ def test_a_person_s_place_stands_beside_their_messages(store: Store) -> None:
     assert _results(store, ids, "geo") == [england, england, {"country": None, "country_iso": None, "state": None}]
 
 
+@pytest.mark.slow
 def test_topics_lie_apart_on_the_map_of_their_language(store: Store) -> None:
     rng = random.Random(0)
     texts = [
@@ -157,6 +158,7 @@ def test_the_whole_pipeline_asks_nobody(tmp_path: Path, monkeypatch: pytest.Monk
     store.close()
 
 
+@pytest.mark.slow
 def test_the_command_shares_the_work_among_processes_and_says_what_it_did(tmp_path: Path) -> None:
     database = tmp_path / "store.db"
     store = Store.open(str(database), keys=tmp_path / "store.db.keys.json")

@@ -184,6 +184,7 @@ Worker(store, batch=4).run(Slow())
 """
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_with_every_message_annotated_once(tmp_path: Path) -> None:
     database, keys = str(tmp_path / "store.db"), tmp_path / "keys.json"
     store = Store.open(database, keys=keys)

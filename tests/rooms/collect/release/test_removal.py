@@ -101,6 +101,7 @@ def test_an_operator_deletes_by_id_by_words_and_by_a_released_pseudonym(store: S
     assert texts and not any(MAIL.encode() in text for text in texts)
 
 
+@pytest.mark.slow
 def test_the_command_shows_what_it_found_before_it_erases(store: Store, tmp_path: Path) -> None:
     store.close()
     database = str(tmp_path / "agora.db")

@@ -280,6 +280,7 @@ def test_the_sample_is_fair_and_the_same_for_the_same_seed() -> None:
     assert abs(counts[:50].sum() - 5000) < 300 and counts.min() > 50
 
 
+@pytest.mark.slow
 def test_the_command_writes_tables_and_a_page(shared_dir: Path, tmp_path: Path) -> None:
     folder = shared_dir / "data/wildchat/schema"
     page = tmp_path / "page.html"
