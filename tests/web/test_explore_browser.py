@@ -130,7 +130,7 @@ def test_an_operator_searches_narrows_opens_and_saves_with_the_keyboard_alone(
     tab_to("Where do swallows")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/conversations/{conversation}**")
-    assert page.locator("mark.personal").inner_text().startswith(ADDRESS)
+    assert page.locator("mark.personal").first.inner_text().startswith(ADDRESS)
     assert page.locator(".outline li").count() == 3
     tab_to("›") if page.get_by_label("Next version").count() else tab_to("‹")
     with page.expect_navigation():
