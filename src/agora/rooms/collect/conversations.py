@@ -242,8 +242,8 @@ def conversations_of(connection: Connection, subject_id: str, *, limit: int = 10
     return [(row.conversation_id, row.updated_us, _first_words(connection, row.conversation_id)) for row in found]
 
 
-def rate(connection: Connection, subject_id: str, message_id: str, rating: int, comment: str | None) -> None:
-    """Keep a person's rating of a reply; a later one takes its place.
+def owned_reply(connection: Connection, subject_id: str, message_id: str) -> str:
+    """The conversation of a reply, which must be this subject's and open.
 
     Raises:
         ChatError: it is no reply in a conversation of theirs.
@@ -254,11 +254,21 @@ def rate(connection: Connection, subject_id: str, message_id: str, rating: int, 
     if row is None or row.role != "assistant":
         raise ChatError("not_found", "there is no such reply", 404)
     owned_conversation(connection, subject_id, row.conversation_id)
+    return str(row.conversation_id)
+
+
+def rate(connection: Connection, subject_id: str, message_id: str, rating: int, comment: str | None) -> None:
+    """Keep a person's rating of a reply; a later one takes its place.
+
+    Raises:
+        ChatError: it is no reply in a conversation of theirs.
+    """
+    conversation_id = owned_reply(connection, subject_id, message_id)
     values = {"rating": rating, "comment": comment, "created_us": now_us()}
     changed = connection.execute(update(FEEDBACK).where(FEEDBACK.c.message_id == message_id).values(**values))
     if changed.rowcount == 0:
         connection.execute(insert(FEEDBACK).values(message_id=message_id, **values))
-    _log(connection, "feedback", subject_id, row.conversation_id, message_id, rating=rating)
+    _log(connection, "feedback", subject_id, conversation_id, message_id, rating=rating)
 
 
 def _first_words(connection: Connection, conversation_id: str) -> str:

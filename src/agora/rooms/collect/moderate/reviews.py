@@ -18,13 +18,12 @@ from typing import Any
 from sqlalchemy import Connection, Select, insert, select, update
 
 from agora.core.json_text import loads
-from agora.rooms.collect.conversations import owned_conversation
+from agora.rooms.collect.conversations import owned_reply
 from agora.rooms.collect.enrich.annotations import Annotation, latest_by_provider
 from agora.rooms.collect.enrich.annotations import add as add_annotations
 from agora.rooms.collect.moderate.tables import REPORTS, REVIEW_PROGRESS, REVIEWS
 from agora.rooms.collect.moderate.types import Reason, Why
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, MESSAGES
-from agora.rooms.collect.types import ChatError
 from agora.site.refusals import RefusalError
 from agora.store import events
 from agora.store.accounts import log_operator
@@ -54,13 +53,7 @@ def report(
     Raises:
         ChatError: it is no reply in a conversation of theirs.
     """
-    row = connection.execute(
-        select(MESSAGES.c.conversation_id, MESSAGES.c.role).where(MESSAGES.c.message_id == message_id)
-    ).first()
-    if row is None or row.role != "assistant":
-        raise ChatError("not_found", "there is no such reply", 404)
-    conversation_id = str(row.conversation_id)
-    owned_conversation(connection, subject_id, conversation_id)
+    conversation_id = owned_reply(connection, subject_id, message_id)
     values: dict[str, Any] = {"why": why, "comment": comment or None, "created_us": now_us()}
     changed = connection.execute(update(REPORTS).where(REPORTS.c.message_id == message_id).values(**values))
     if changed.rowcount == 0:
