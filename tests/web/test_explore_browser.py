@@ -140,8 +140,8 @@ def test_an_operator_searches_narrows_opens_and_saves_with_the_keyboard_alone(
     tab_to("Birds at night")
     page.keyboard.press("Enter")
     page.wait_for_url("**words=sleep**")
-    page.get_by_role("button", name="Remove the saved search").press("Enter")
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Remove the saved search").press("Enter")
     assert page.get_by_role("link", name="Birds at night").count() == 0
     assert tab.problems == []
     tab.close()

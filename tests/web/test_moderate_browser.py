@@ -110,14 +110,17 @@ def test_the_keyboard_alone_goes_through_the_queue(chromium: Any, served: tuple[
     tab = Tab(chromium, address)
     _sign_in(tab)
     page = tab.page
-    page.keyboard.press("Enter")  # the first of the queue has the focus
+    page.locator(".queue a:focus").wait_for()  # the first of the queue; the browser focuses it some time after loading
+    page.keyboard.press("Enter")
     page.wait_for_url("**/moderate/*")
-    for _ in range(2):  # Approve has it
+    for _ in range(2):
         before = page.url
+        page.locator("button:focus", has_text="Approve for release").wait_for()
         page.keyboard.press("Enter")
         page.wait_for_url(lambda url, before=before: url != before)
+    page.locator("button:focus", has_text="Approve for release").wait_for()
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Hold back"
+    page.locator("button:focus", has_text="Hold back").wait_for()
     page.keyboard.press("Enter")
     page.get_by_text("Nothing waits here").wait_for()
     with store.reading() as connection:
