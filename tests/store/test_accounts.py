@@ -96,3 +96,29 @@ def test_the_cost_of_a_password_stays_with_its_hash(store: Store, monkeypatch: p
     store.write(lambda c: accounts.add_account(c, "ada", Role.ADMIN, RIGHT))
     monkeypatch.setattr(accounts, "_COSTS", (9, 8, 1))
     assert store.write(lambda c: accounts.check_password(c, "ada", RIGHT)) is not None
+
+
+def test_a_new_role_counts_from_the_next_request_and_is_logged(store: Store) -> None:
+    store.write(lambda c: accounts.add_account(c, "ada", Role.ADMIN, RIGHT))
+    store.write(lambda c: accounts.add_account(c, "bob", Role.MODERATOR, RIGHT))
+    token = _signed_in(store, "bob")
+    for role in (Role.ADMIN, Role.ADMIN, Role.MODERATOR):
+        store.write(lambda c, r=role: accounts.set_role(c, "bob", r))
+        operator = store.write(lambda c: accounts.operator_of(c, store.keys, token))
+        assert operator is not None and operator.role is role
+    with store.reading() as connection:
+        kinds = list(connection.scalars(select(EVENTS.c.kind)))
+        verify(connection)
+    assert kinds.count("account.role_changed") == 2  # the same role again is no change
+
+
+def test_the_last_admin_who_can_sign_in_stays_one(store: Store) -> None:
+    store.write(lambda c: accounts.add_account(c, "ada", Role.ADMIN, RIGHT))
+    store.write(lambda c: accounts.add_account(c, "bob", Role.ADMIN, RIGHT))
+    store.write(lambda c: accounts.set_disabled(c, "bob"))
+    with pytest.raises(UsageError, match="ada is the last admin"):
+        store.write(lambda c: accounts.set_role(c, "ada", Role.MODERATOR))
+    store.write(lambda c: accounts.set_disabled(c, "bob", disabled=False))
+    store.write(lambda c: accounts.set_role(c, "ada", Role.MODERATOR))
+    with pytest.raises(DataError, match="no account named eve"):
+        store.write(lambda c: accounts.set_role(c, "eve", Role.ADMIN))

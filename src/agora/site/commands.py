@@ -13,6 +13,8 @@ import typer
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from agora.store.accounts import Role
+
 PASSWORD = "AGORA_PASSWORD"
 T = TypeVar("T")
 app = typer.Typer(help="Accounts of those who moderate and administer the web app.", no_args_is_help=True)
@@ -30,13 +32,11 @@ def add_command(
     keys: KeyFile = None,
 ) -> None:
     """Make an account. The password is asked for, or taken from AGORA_PASSWORD."""
-    from agora.core.errors import UsageError
-    from agora.store.accounts import Role, add_account
+    from agora.store.accounts import add_account
 
-    if role not in set(Role):
-        raise UsageError(f"there is no role {role!r}", hint=f"roles are {', '.join(Role)}")
+    wanted = _role(role)
     password = _password()
-    _in_store(db, keys, lambda c: add_account(c, name, Role(role), password))
+    _in_store(db, keys, lambda c: add_account(c, name, wanted, password), make=True)
     typer.echo(f"account {name} ({role}) in {db}; sign in at /sign-in of `agora serve --db {db}`")
 
 
@@ -76,6 +76,21 @@ def disable_command(
     typer.echo(f"account {name} is {'open again' if undo else 'closed, its sessions are ended'}")
 
 
+@app.command("role")
+def role_command(
+    name: Name,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="moderator or admin.")],
+    db: Db = "agora.db",
+    keys: KeyFile = None,
+) -> None:
+    """Change what an account may do, from its next request on; the last admin stays one."""
+    from agora.store.accounts import set_role
+
+    wanted = _role(role)
+    _in_store(db, keys, lambda c: set_role(c, name, wanted))
+    typer.echo(f"account {name} is {wanted} now")
+
+
 @app.command("password")
 def password_command(name: Name, db: Db = "agora.db", keys: KeyFile = None) -> None:
     """Change an account's password and end its sessions. It is asked for, or taken from AGORA_PASSWORD."""
@@ -84,6 +99,15 @@ def password_command(name: Name, db: Db = "agora.db", keys: KeyFile = None) -> N
     password = _password()
     _in_store(db, keys, lambda c: set_password(c, name, password))
     typer.echo(f"account {name} has a new password, its sessions are ended")
+
+
+def _role(name: str) -> Role:
+    from agora.core.errors import UsageError
+    from agora.store.accounts import Role
+
+    if name not in set(Role):
+        raise UsageError(f"there is no role {name!r}", hint=f"roles are {', '.join(Role)}")
+    return Role(name)
 
 
 def _password() -> str:
@@ -106,10 +130,10 @@ def _password() -> str:
     return first
 
 
-def _in_store(db: str, keys: Path | None, job: Callable[[Connection], T]) -> T:
+def _in_store(db: str, keys: Path | None, job: Callable[[Connection], T], *, make: bool = False) -> T:
     from agora.store import Store, keys_beside
 
-    store = Store.open(db, keys=keys or keys_beside(db))
+    store = Store.open(db, keys=keys or keys_beside(db), make=make)
     try:
         return store.write(job)
     finally:

@@ -49,16 +49,24 @@ class Store:
     keys: Keys
 
     @classmethod
-    def open(cls, url: str, *, keys: Path) -> Store:
+    def open(cls, url: str, *, keys: Path, make: bool = True) -> Store:
         """Open a database (a file name or ``postgresql://...``) and the file of keys; both are made if new.
 
+        Args:
+            url: which database.
+            keys: the file of keys.
+            make: False for work on what is there already: a mistyped name is then told, and nothing is made.
+
         Raises:
-            AgoraError: one of them cannot be opened; says what to do.
+            MissingError: there is no store and none is to be made.
+            AgoraError: database or keys cannot be opened; says what to do.
         """
-        from agora.store.database import open_database
+        from agora.store.database import open_database, require_database
         from agora.store.keys import Keys
         from agora.store.writer import Writer
 
+        if not make:
+            require_database(url)
         held = Keys.open(keys)
         engine = open_database(url)
         return cls(engine, Writer(engine), held)

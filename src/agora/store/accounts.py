@@ -124,6 +124,26 @@ def set_disabled(connection: Connection, name: str, *, disabled: bool = True) ->
     log_operator(connection, "account.disabled" if disabled else "account.enabled", account.id)
 
 
+def set_role(connection: Connection, name: str, role: Role) -> None:
+    """Change what an account may do; its sessions go on with the new role from their next request.
+
+    Raises:
+        DataError: there is no such account.
+        UsageError: nobody who can sign in would be an admin any more.
+    """
+    account = _required(connection, name)
+    if account.role is role:
+        return
+    a = ACCOUNTS.c
+    others = select(a.account_id).where(a.role == Role.ADMIN, a.disabled_us.is_(None), a.account_id != account.id)
+    if account.role is Role.ADMIN and connection.scalar(others) is None:
+        raise UsageError(
+            f"{name} is the last admin who can sign in", hint="make another account an admin first: agora accounts role"
+        )
+    connection.execute(update(ACCOUNTS).where(a.account_id == account.id).values(role=role))
+    log_operator(connection, "account.role_changed", account.id, role=role)
+
+
 def check_password(connection: Connection, name: str, password: str) -> Account | None:
     """The account of a name and its password; None for any other. An unknown name takes as long as a known one."""
     row = _row(connection, name)

@@ -5,15 +5,17 @@ SQLite runs in WAL mode with ``synchronous=FULL``: what was acknowledged survive
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from agora.core.errors import MissingError, UsageError
 from agora.core.files import make_folder
@@ -21,6 +23,8 @@ from agora.store.events import take_turns
 
 BUSY_MS = 15_000
 _WRITE = "agora_write"
+_VERSIONS = "alembic_version"
+_MAKES = "check --db; `agora serve` and `agora collect import` make a new one"
 
 
 def open_database(url: str) -> Engine:
@@ -36,6 +40,8 @@ def open_database(url: str) -> Engine:
         migrate(engine)
     except BaseException as err:
         engine.dispose()
+        if type(getattr(err, "orig", None)) is sqlite3.DatabaseError:  # the file is something else
+            raise UsageError(f"this is no store: {_first_line(err)}", where=parsed.database, hint=_MAKES) from err
         if not isinstance(err, OperationalError):
             raise
         raise MissingError(
@@ -44,6 +50,36 @@ def open_database(url: str) -> Engine:
             hint="check that the server runs and that the file may be written",
         ) from err
     return engine
+
+
+def require_database(url: str) -> None:
+    """See that a store is there, without touching what is.
+
+    Raises:
+        UsageError: the URL is of another kind, or what is there is no store.
+        MissingError: there is nothing, or the server cannot be reached.
+    """
+    parsed = _parse(url)
+    where = parsed.render_as_string(hide_password=True)
+    if parsed.get_backend_name() == "sqlite":
+        where = parsed.database or ":memory:"
+        if not Path(where).is_file():
+            raise MissingError("there is no such store", where=where, hint=_MAKES)
+        engine = create_engine(f"sqlite:///file:{quote(str(Path(where).absolute()))}?mode=ro&uri=true")
+    else:
+        engine = _postgres(parsed)
+    try:
+        known = inspect(engine).has_table(_VERSIONS)
+    except OperationalError as err:
+        raise MissingError(
+            f"the database cannot be opened: {_first_line(err)}", where=where, hint="check that it may be read"
+        ) from err
+    except DatabaseError as err:
+        raise UsageError(f"this is no store: {_first_line(err)}", where=where, hint=_MAKES) from err
+    finally:
+        engine.dispose()
+    if not known:
+        raise UsageError("this database is no store", where=where, hint=_MAKES)
 
 
 def _parse(url: str) -> URL:
@@ -130,5 +166,5 @@ def migrate(engine: Engine) -> None:
             ) from err
 
 
-def _first_line(err: Exception) -> str:
+def _first_line(err: BaseException) -> str:
     return str(getattr(err, "orig", err)).strip().splitlines()[0]

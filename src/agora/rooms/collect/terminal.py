@@ -18,11 +18,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 
 
 @contextmanager
-def opened(db: str, keys: Path | None) -> Iterator[Store]:
-    """The store of a database, closed at the end of the block."""
+def opened(db: str, keys: Path | None, *, make: bool = False) -> Iterator[Store]:
+    """The store of a database, closed at the end of the block; it must be there, unless ``make`` lets it be made."""
     from agora.store import Store, keys_beside
 
-    store = Store.open(db, keys=keys or keys_beside(db))
+    store = Store.open(db, keys=keys or keys_beside(db), make=make)
     try:
         yield store
     finally:

@@ -31,7 +31,7 @@ def enrich_command(
     chosen = KINDS if kinds == "all" else tuple(dict.fromkeys(k.strip() for k in kinds.split(",") if k.strip()))
     file = (keys or keys_beside(db)).absolute()
     shared = db if "://" in db else str(Path(db).absolute())
-    store = Store.open(db, keys=file)
+    store = Store.open(db, keys=file, make=False)
     try:
         found = enrich(
             store, chosen, elsewhere=(shared, file), on=on, workers=workers, batch=batch, retry_dead=retry_dead

@@ -51,7 +51,7 @@ def _import_files(files: list[Path], db: str, format: str, rejects: Path | None,
     if rejects is not None and len(files) > 1:
         raise UsageError("--rejects names one file, but several are imported", hint="leave it out, or import one file")
     done = []
-    with opened(db, keys) as store:
+    with opened(db, keys, make=True) as store:
         for file in files:
             bad_rows = rejects or Path(f"{file.name}.rejects.jsonl")
             done.append(import_into_store(store, file, format=format, rejects=bad_rows))
@@ -71,7 +71,7 @@ def _import_log(
     from agora.rooms.collect.linking.tree import LinkRules
 
     rules = LinkRules(max_gap_s=None if max_gap is None else max_gap * 3600)
-    with opened(db, keys) as store:
+    with opened(db, keys, make=True) as store:
         bad_rows = rejects or Path(f"{files[0].name}.rejects.jsonl")
         done = import_log(store, files, link=link, rules=rules, rejects=bad_rows)
     typer.echo(dumps({"db": db, **done.as_json()}).decode() if json else "\n".join(done.lines()))
