@@ -13,7 +13,7 @@ from tests.shared import SHARED
 os.environ.setdefault("AGORA_PROGRESS", "0")
 # The engine asks MKL for a fixed code path, which MKL reads at its first product: without this line a process whose
 # first test trains would round differently from the processes that it starts.
-os.environ.setdefault("MKL_CBWR", "AUTO")
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
 @pytest.fixture(scope="session")
