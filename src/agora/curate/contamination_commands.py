@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agora.curate.curate_commands import File, FormatName, Json, Out, app, print_report
-from agora.curate.neighbor_commands import On, Work, Workers
+from agora.curate.curate_commands import File, FormatName, Json, On, Out, Workers, app, print_report
+from agora.curate.neighbor_commands import Work
 
 if TYPE_CHECKING:
     from agora.core.records import JsonMap

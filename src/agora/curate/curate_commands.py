@@ -15,6 +15,10 @@ app = typer.Typer(no_args_is_help=True, help="Label, de-duplicate, filter, sampl
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Samples, conversations or any format that agora reads.")]
 Out = Annotated[Path, typer.Option(help="File to write: .jsonl, .json, .parquet; lines also .gz, .zst.")]
+On = Annotated[str, typer.Option(help="Where long steps run: local, ray or ray://HOST:PORT.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes of long steps; the result is the same with any number.")
+]
 FormatName = Annotated[str, typer.Option(help="Name of the input's format, or auto.")]
 
 

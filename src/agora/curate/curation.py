@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agora import __version__
 from agora.core.errors import DataError, UsageError
@@ -22,11 +22,14 @@ from agora.core.json_rows import Row
 from agora.core.jsonl import Rejects, read_json, write_json
 from agora.core.records import JsonMap
 from agora.curate.funnel import Funnel
+from agora.curate.row_parts import RowsFunction, parts_of
 from agora.curate.rows import RecordType, Source, mark_of, open_source, read_record_rows
 from agora.curate.write import beside, write_records, write_rows
 
 SCHEMA = "curate_manifest/1"
 READABLE, KEPT_BEFORE = "readable", "kept before"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,25 @@ class Curation:
                     yield Row(line, row)
                 else:
                     self.drop(row, KEPT_BEFORE, reason, where=f"{source.path}:{line}")
+
+    def in_parts(
+        self, fn: RowsFunction[T], *, on: str = "local", workers: int | None = None, label: str
+    ) -> Iterator[T]:
+        """What a function makes of some thousand rows of :meth:`rows` at a time, instead of them.
+
+        See :func:`agora.curate.row_parts.parts_of` for the arguments.
+        """
+        folder = beside(self.out, "parts")
+        for number, source in enumerate(self.sources):
+            for part in parts_of(source, fn, folder, on=on, workers=workers, label=label):
+                self._n_read += part.n
+                self.n_by_source[number] += part.n
+                for where, reason, raw, detail, marked in part.aside:
+                    if marked:
+                        self.drop(raw, KEPT_BEFORE, reason, where=where)
+                    else:
+                        self._unreadable.add(where, reason, raw, detail=detail)
+                yield part.result
 
     def again(self) -> Iterator[JsonMap]:
         """The rows of :meth:`rows` once more, for a second pass; nothing is counted twice."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agora.curate.curate_commands import File, FormatName, Json, Out, app, print_report
+from agora.curate.curate_commands import File, FormatName, Json, On, Out, Workers, app, print_report
 
 if TYPE_CHECKING:
     from agora.curate.funnel import Funnel
@@ -23,6 +23,8 @@ def filter_(
     preset: Annotated[str, typer.Option(help="basics, air, pro, pro-2 to pro-6, qwen2-pro, zh, ...")] = "",
     unknown: Annotated[str, typer.Option(help="What to do with rows that lack a field: drop or keep.")] = "drop",
     format: FormatName = "auto",
+    on: On = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Keep the rows that an expression describes; each of the others gets the first clause that it fails."""
@@ -33,7 +35,9 @@ def filter_(
 
     if unknown not in ("drop", "keep"):
         raise UsageError(f"--unknown is drop or keep, got {unknown!r}")
-    report = filter_file(file, out, where, preset=preset, unknown=cast(Unknown, unknown), format=format)
+    report = filter_file(
+        file, out, where, preset=preset, unknown=cast(Unknown, unknown), format=format, on=on, workers=workers
+    )
     print_report(report, json=json, then=f"agora curate report {out} --out {out.with_suffix('.html')}")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from agora.core.errors import ConfigError, DataError
+from agora.core.jobs import check_place
+from agora.core.json_rows import Row
 from agora.core.progress import progress
 from agora.core.records import JsonMap, stable_id
 from agora.curate.curation import CurateReport, Curation, curate
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 Unknown = Literal["drop", "keep"]
-_BATCH_ROWS = 4096
 _LENGTHS = frozenset({"len", "words", "lines"})
 _SLOW = frozenset({"repeats", "run", "nonprinting"})
 # Among answers chosen for their length, those that go in circles come first: they must be gone before.
@@ -35,6 +36,8 @@ def filter_file(
     preset: str = "",
     unknown: Unknown = "drop",
     format: str = "auto",
+    on: str = "local",
+    workers: int | None = None,
 ) -> CurateReport:
     """Filter a file; see :mod:`agora.curate.expressions.grammar` for the language.
 
@@ -49,16 +52,20 @@ def filter_file(
         preset: a name in ``PRESETS``; its conditions come before those of the expression, its picks after.
         unknown: what becomes of a row when a clause looks at a field that it lacks.
         format: of the input.
+        on: where the conditions are looked at, see :func:`agora.curate.row_parts.parts_of`; picks and writing need all
+            rows in their order and are done here.
+        workers: processes for that.
 
     Raises:
         ConfigError: no such preset, or the expression is none.
         DataError: no row at all has a field that a clause needs and unknown rows are dropped: nothing would stay.
     """
     program = guarded(_program(expression, preset))
+    check_place(on)
     steps = [clause.text for clause in program.clauses] + [pick.text for pick in program.picks]
     config = {"expression": program.text, "preset": preset or None, "unknown": unknown}
     with curate(path, out, verb="filter", steps=steps, config=config, format=format) as work:
-        verdicts = _judge(work, program, unknown)
+        verdicts = _judge(work, program, unknown, on, workers)
         work.facts |= {"expression": program.text, "unknown": unknown, **verdicts.facts()}
         final = _pick(program.picks, verdicts, work.facts)
         work.write(_kept(work, verdicts, final))
@@ -103,12 +110,11 @@ def guarded(program: Program) -> Program:
 
 
 class _Verdicts:
-    """Why each row does not stay: ``codes`` indexes ``reasons``, 0 for a row that stays."""
+    """Why each of some rows does not stay: ``codes`` indexes ``reasons``, 0 for a row that stays."""
 
     def __init__(self, program: Program) -> None:
         from array import array
 
-        self.program = program
         self.reasons: list[tuple[str, str]] = [("", "")]
         self._index: dict[tuple[str, str], int] = {}
         self._codes = array("i")
@@ -127,6 +133,20 @@ class _Verdicts:
     def extend(self, codes: np.ndarray) -> None:
         self._codes.frombytes(codes.astype("i").tobytes())
 
+    def take_in(self, later: _Verdicts) -> None:
+        """Add those of the rows that follow."""
+        import numpy as np
+
+        numbers = np.array([0, *(self.code(*reason) for reason in later.reasons[1:])])
+        self.extend(numbers[later.codes])
+        for mine, theirs in zip(self.keys, later.keys, strict=True):
+            for key, more in zip(mine, theirs, strict=True):
+                key.extend(more)
+        self.ties.extend(later.ties)
+        for name, count in later.known.items():
+            self.known[name] += count
+        self.n_unknown += later.n_unknown
+
     @property
     def codes(self) -> np.ndarray:
         import numpy as np
@@ -141,15 +161,13 @@ def _fields(clause: Clause) -> list[str]:
     return [node.name for node in walk(clause.node) if isinstance(node, Field)]
 
 
-def _judge(work: Curation, program: Program, unknown: Unknown) -> _Verdicts:
+def _judge(work: Curation, program: Program, unknown: Unknown, on: str, workers: int | None) -> _Verdicts:
     """Every row's first failing clause, and the numbers that picks order by."""
-    verdicts, n = _Verdicts(program), 0
-    with progress(None, "filter", "rows") as bar:
-        for rows in _batches(work.rows()):
-            verdicts.extend(_judge_batch(rows, verdicts, unknown))
-            n += len(rows)
-            bar.advance(len(rows))
-    if n and unknown == "drop":
+    verdicts = _Verdicts(program)
+    judge = partial(_judge_rows, program, unknown)
+    for found in work.in_parts(judge, on=on, workers=workers, label="filter"):
+        verdicts.take_in(found)
+    if len(verdicts.codes) and unknown == "drop":
         _refuse_hopeless(verdicts, work.source.path)
     return verdicts
 
@@ -164,18 +182,13 @@ def _refuse_hopeless(verdicts: _Verdicts, path: Path) -> None:
             )
 
 
-def _batches(rows: Iterable[JsonMap]) -> Iterator[list[JsonMap]]:
-    iterator = iter(rows)
-    while batch := list(islice(iterator, _BATCH_ROWS)):
-        yield batch
-
-
-def _judge_batch(rows: list[JsonMap], verdicts: _Verdicts, unknown: Unknown) -> np.ndarray:
+def _judge_rows(program: Program, unknown: Unknown, numbered: list[Row]) -> _Verdicts:
     import numpy as np
 
+    verdicts, rows = _Verdicts(program), [row.data for row in numbered]
     evaluator = Evaluator(rows)
     codes = np.zeros(len(rows), dtype=np.int32)
-    for clause in verdicts.program.clauses:
+    for clause in program.clauses:
         standing = codes == 0
         known, false = _decided(clause, rows, evaluator, standing)
         for name in _fields(clause):
@@ -186,7 +199,8 @@ def _judge_batch(rows: list[JsonMap], verdicts: _Verdicts, unknown: Unknown) -> 
             verdicts.n_unknown += int(lacking.sum())
             if unknown == "drop":
                 codes[lacking] = verdicts.code(clause.text, f"unknown: {clause.text}")
-    for pick, keys in zip(verdicts.program.picks, verdicts.keys, strict=True):
+    verdicts.extend(codes)
+    for pick, keys in zip(program.picks, verdicts.keys, strict=True):
         for quota, key in zip(pick.quotas, keys, strict=True):
             number = evaluator.number(quota.key)
             where = evaluator.truth(quota.where.node).is_true() if quota.where else np.ones(len(rows), dtype=bool)
@@ -194,7 +208,7 @@ def _judge_batch(rows: list[JsonMap], verdicts: _Verdicts, unknown: Unknown) -> 
             key.frombytes(np.where(where, values, np.nan).tobytes())
     if verdicts.keys:
         verdicts.ties.extend(int(stable_id(row["id"]), 16) for row in rows)
-    return codes
+    return verdicts
 
 
 def _decided(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agora.curate.curate_commands import File, FormatName, Json, Out, app, print_report
+from agora.curate.curate_commands import File, FormatName, Json, On, Out, Workers, app, print_report
 
 if TYPE_CHECKING:
     from agora.core.records import JsonMap
@@ -35,6 +35,8 @@ def label(
         tuple[float, float] | None, typer.Option(metavar="IN OUT", help="US dollars per million tokens, in and out.")
     ] = None,
     format: FormatName = "auto",
+    on: On = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Label rows by any model; the same command goes on after a kill and pays no reply twice."""
@@ -59,7 +61,7 @@ def label(
         max_tokens=max_tokens,
         engine_options=options,
     )
-    report = label_file(file, out, settings, format=format)
+    report = label_file(file, out, settings, format=format, on=on, workers=workers)
     if not json:
         _print_facts(report.facts)
     print_report(report, json=json, then=f"agora curate filter {out} --out kept.jsonl --where 'quality >= good'")

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agora.curate.curate_commands import File, FormatName, Json, Out, app, print_report
+from agora.curate.curate_commands import File, FormatName, Json, On, Out, Workers, app, print_report
 
-On = Annotated[str, typer.Option(help="Where long steps run: local, ray or ray://HOST:PORT.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes of long steps; default: one per CPU.")]
 Key = Annotated[str, typer.Option(help="What is compared: first user turn, user (all user turns) or all.")]
 EmbedderName = Annotated[str, typer.Option(help="tfidf, minilm, st:NAME-OR-PATH or an engine's URI.")]
 Work = Annotated[Path | None, typer.Option(help="Folder for vectors and pairs; default OUT.work.")]

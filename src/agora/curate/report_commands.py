@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agora.curate.curate_commands import File, FormatName, Json, app
+from agora.curate.curate_commands import File, FormatName, Json, On, Workers, app
 
 if TYPE_CHECKING:
     from agora.curate.dataset.facts import Count
@@ -27,19 +27,34 @@ def report(
     map: Annotated[bool, typer.Option("--map/--no-map", help="Draw the topic map.")] = True,
     seed: Annotated[int, typer.Option(help="Of the choice of examples and of the map.")] = 0,
     format: FormatName = "auto",
+    on: On = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Describe a data set on one page: funnel, sizes, labels, rewards, topics, examples, what was left out."""
+    from agora.core.jobs import check_place
     from agora.curate.dataset import collect, dataset_report
     from agora.curate.dataset.coverage import coverage
     from agora.curate.dataset.vectors import embed_samples, map_points
+    from agora.curate.write import beside
 
+    check_place(on)
     count, unit = _counter(tokenizer)
     paths = [file, *([against] if against else [])]
     same = len({path.name for path in paths}) < len(paths)
     names = [str(path) if same else path.name for path in paths]
     sets = [
-        collect(p, format=format if p is file else "auto", name=n, seed=seed, count=count, unit=unit)
+        collect(
+            p,
+            format=format if p is file else "auto",
+            name=n,
+            seed=seed,
+            count=count,
+            unit=unit,
+            work=beside(out, "parts"),
+            on=on,
+            workers=workers,
+        )
         for p, n in zip(paths, names, strict=True)
     ]
     vectors = embed_samples(sets, embedder) if all(data.sample for data in sets) and (map or len(sets) > 1) else []
@@ -65,10 +80,9 @@ def _counter(tokenizer: str) -> tuple[Count | None, str]:
     """What counts the size of a message, and what it counts."""
     if not tokenizer:
         return None, "words"
-    from agora.engines._load import load_tokenizer
+    from agora.curate.dataset.tokens import TokenCount
     from agora.engines.registry import microcosm_folder
 
     scheme, colon, rest = tokenizer.partition(":")
     name = str(microcosm_folder(rest)) if scheme == "microcosm" and colon else tokenizer.removeprefix("hf:")
-    tool = load_tokenizer(name)
-    return (lambda text: len(tool.encode(text, add_special_tokens=False))), f"tokens of {tokenizer}"
+    return TokenCount(name), f"tokens of {tokenizer}"

@@ -7,7 +7,7 @@ lost or rewritten, and a million rows need not become objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,21 +65,35 @@ def read_record_rows(source: Source, rejects: Rejects, *, limit: int | None = No
         DataError: unknown format, an empty file, or most rows cannot be read.
         UsageError: unknown format name.
     """
-    if source.format not in _OWN:
+    if not is_own(source):
         for conversation in import_conversations(source.path, format=source.format, rejects=rejects, limit=limit):
             yield Row(conversation.provenance.line or 0, to_row(conversation))
         return
     seen: set[int] = set()  # hashes, which take a fraction of the ids
-    for row in read_rows(source.path, rejects=rejects, limit=limit):
-        problem = _problem(row.data, source.format)
-        if problem is not None:
-            rejects.add(f"{source.path}:{row.line}", f"not a {source.format} row", row.data, detail=problem)
-            continue
+    for row in usable_rows(read_rows(source.path, rejects=rejects, limit=limit), source, rejects):
         known = hash(row.data["id"])
-        if known in seen:
-            row = Row(row.line, {**row.data, "id": stable_id(row.data["id"], row.line)})
+        yield with_new_id(row) if known in seen else row
         seen.add(known)
-        yield row
+
+
+def is_own(source: Source) -> bool:
+    """Whether a file holds our own records; then each of its rows can be read by itself, but for repeated ids."""
+    return source.format in _OWN
+
+
+def usable_rows(rows: Iterable[Row], source: Source, rejects: Rejects) -> Iterator[Row]:
+    """Those of some rows of a file of our own records that have what curation looks at."""
+    for row in rows:
+        problem = _problem(row.data, source.format)
+        if problem is None:
+            yield row
+        else:
+            rejects.add(f"{source.path}:{row.line}", f"not a {source.format} row", row.data, detail=problem)
+
+
+def with_new_id(row: Row) -> Row:
+    """A row whose id an earlier one had, with an id made of that and its line."""
+    return Row(row.line, {**row.data, "id": stable_id(row.data["id"], row.line)})
 
 
 def _problem(row: JsonMap, schema: str) -> str | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agora.curate.curate_commands import File, FormatName, Json, Out, app, print_report
+from agora.curate.curate_commands import File, FormatName, Json, On, Out, Workers, app, print_report
 
 
 @app.command("sample")
@@ -21,6 +21,8 @@ def sample(
     fill: Annotated[bool, typer.Option("--fill", help="Draw from other values what one lacks.")] = False,
     seed: Annotated[int, typer.Option(help="Of the draw and the split.")] = 0,
     format: FormatName = "auto",
+    on: On = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Draw rows at random, to a target mix; the same seed draws the same rows."""
@@ -35,6 +37,8 @@ def sample(
         fill=fill,
         seed=seed,
         format=format,
+        on=on,
+        workers=workers,
     )
     if not json:
         for name, count in report.facts["drawn"].items() if mix else ():

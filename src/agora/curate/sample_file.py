@@ -6,11 +6,13 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agora.core.errors import ConfigError, UsageError
 from agora.core.files import nearest
-from agora.core.progress import progress
+from agora.core.jobs import check_place
+from agora.core.json_rows import Row
 from agora.core.records import JsonMap, stable_id
 from agora.curate.curation import CurateReport, Curation, curate
 from agora.curate.expressions.fields import FIELDS, field_named, spec_of
@@ -110,6 +112,8 @@ def sample_file(
     fill: bool = False,
     seed: int = 0,
     format: str = "auto",
+    on: str = "local",
+    workers: int | None = None,
 ) -> CurateReport:
     """Draw ``n`` rows.
 
@@ -125,16 +129,23 @@ def sample_file(
         fill: draw from the other values what one lacks.
         seed: of the draw and of the split.
         format: of the input.
+        on: where each row's place, value and split are found, see :func:`agora.curate.row_parts.parts_of`; the draw
+            needs all of them at once and is done here.
+        workers: processes for that.
 
     Raises:
         UsageError: neither ``n`` nor a mix nor splits.
     """
     if n is None and mix is None and not splits:
         raise UsageError("nothing to draw", hint="give --n, --mix or --split")
+    check_place(on)
     config = {"n": n, "mix": mix and {mix.field: dict(mix.weights)}, "splits": dict(splits or {}), "fill": fill}
     steps = [*([_DRAWN] if n is not None or mix is not None else []), *([_SPLIT] if splits else [])]
     with curate(path, out, verb="sample", steps=steps, config=config, seed=seed, format=format) as work:
-        table = _read(work, mix, splits or {}, seed)
+        table = _Table()
+        look = partial(_look, mix, splits or {}, seed)
+        for found in work.in_parts(look, on=on, workers=workers, label="sample"):
+            table.take_in(found)
         drawn = _draw(table, n, mix, fill, work.facts)
         work.write(_kept(work, table, drawn, splits or {}))
         for name in splits or {}:
@@ -150,15 +161,19 @@ class _Table:
         self.groups: list[str | None] = []
         self.splits: list[str | None] = []
 
+    def take_in(self, later: _Table) -> None:
+        """Add what is known of the rows that follow."""
+        self.places.extend(later.places)
+        self.groups += later.groups
+        self.splits += later.splits
 
-def _read(work: Curation, mix: Mix | None, splits: Mapping[str, float], seed: int) -> _Table:
+
+def _look(mix: Mix | None, splits: Mapping[str, float], seed: int, rows: list[Row]) -> _Table:
     table = _Table()
-    with progress(None, "sample", "rows") as bar:
-        for row in work.rows():
-            bar.advance()
-            table.places.append(int(stable_id("sample", seed, row["id"]), 16))
-            table.groups.append(mix.group(row) if mix else REST)
-            table.splits.append(_split_of(row, splits, seed))
+    for _, row in rows:
+        table.places.append(int(stable_id("sample", seed, row["id"]), 16))
+        table.groups.append(mix.group(row) if mix else REST)
+        table.splits.append(_split_of(row, splits, seed))
     return table
 
 

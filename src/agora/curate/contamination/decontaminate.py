@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -20,7 +21,7 @@ from agora.core.lock import FolderLock
 from agora.core.progress import progress
 from agora.core.records import JsonMap, stable_id
 from agora.curate.contamination.items import Part, TestItem, read_items
-from agora.curate.contamination.ngrams import RUN_WORDS, NgramIndex
+from agora.curate.contamination.ngrams import RUN_WORDS, NgramIndex, Overlap
 from agora.curate.contamination.recall import recall_of
 from agora.curate.contamination.retrieve import LEXICAL, retrieve
 from agora.curate.contamination.scripts import unlike_scripts
@@ -108,8 +109,9 @@ def decontaminate_file(
         judge_name: for the report.
         format: of the input.
         work: folder for texts, vectors and candidates; default: ``OUT.work`` beside the output.
-        on: where retrieval runs, see :func:`agora.core.jobs.run_tasks`.
-        workers: its processes.
+        on: where shared words are looked for and rows retrieved, see :func:`agora.curate.row_parts.parts_of`; the judge
+            is asked from here, and which rows come before it depends on what it said of the others.
+        workers: processes for that.
 
     Raises:
         UsageError: a setting is out of range, no test is named, or the output is the input.
@@ -125,7 +127,7 @@ def decontaminate_file(
     steps = [_NO_RUN, *([_NO_TWIN] if settings.top else [])]
     with curate(path, out, verb="decontaminate", steps=steps, config=config, format=format) as curation:
         search = _Search(curation, items, settings)
-        search.by_runs()
+        search.by_runs(on, workers)
         if settings.top and search.texts:
             lock = FolderLock(folder)
             try:
@@ -160,28 +162,25 @@ class _Search:
         self._ids: list[str] = []
         self._removed: dict[int, str] = {}  # row: step
 
-    def by_runs(self) -> None:
+    def by_runs(self, on: str, workers: int | None) -> None:
         """Read the rows and find those that share a run of words with an item."""
+        part = cast(Part, self.settings.part)
         index = NgramIndex(self.settings.words)
         numbers: dict[str, int] = {}
         for number, item in enumerate(self.items):
             numbers.setdefault(item.name, number)
-            for text in item.texts(cast(Part, self.settings.part)):
+            for text in item.texts(part):
                 index.add(text, item.name)
-        with progress(None, "shared words", "rows") as bar:
-            for row, found in enumerate(index.meet_each(self._read())):
-                bar.advance()
-                for overlap in found:
+        meet = partial(_meet, index, part, self.curation.source.path)
+        for found in self.curation.in_parts(meet, on=on, workers=workers, label="shared words"):
+            first = len(self.texts)
+            self.texts += found.texts
+            self._ids += found.ids
+            self._places += found.places
+            for row, overlaps in enumerate(found.overlaps, first):
+                for overlap in overlaps:
                     self.hits.append(Hit(numbers[overlap.test], row, overlap.kind, 1.0, "yes", overlap.shared))
                     self._removed[row] = _NO_RUN
-
-    def _read(self) -> Iterator[str]:
-        for row in self.curation.numbered():
-            text = row_text(row.data, self.settings.part)
-            self.texts.append(text)
-            self._ids.append(str(row.data["id"]))
-            self._places.append(_place(row, self.curation.source.path))
-            yield text
 
     def by_retrieval(self, judge: Judge | None, folder: Path, on: str, workers: int | None) -> None:
         """Put each item's most similar rows before the judge until no new one is found."""
@@ -339,6 +338,21 @@ class _Search:
 
 
 _VERDICTS: dict[bool | None, Any] = {True: "yes", False: "no", None: "undecided"}
+
+
+class _Met(NamedTuple):
+    """Some rows: their texts, ids and places, and what each shares with which items."""
+
+    texts: list[str]
+    ids: list[str]
+    places: list[str]
+    overlaps: list[list[Overlap]]
+
+
+def _meet(index: NgramIndex, part: Part, path: Path, rows: list[Row]) -> _Met:
+    texts = [row_text(row.data, part) for row in rows]
+    ids, places = [str(row.data["id"]) for row in rows], [_place(row, path) for row in rows]
+    return _Met(texts, ids, places, list(index.meet_each(texts)))
 
 
 def row_text(row: JsonMap, part: str) -> str:

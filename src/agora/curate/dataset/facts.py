@@ -7,19 +7,21 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from agora.core.json_rows import Row
 from agora.core.jsonl import Rejects, read_json
-from agora.core.progress import progress
 from agora.core.records import JsonMap, stable_id
 from agora.core.tables import read_rows
 from agora.curate.curation import read_funnel
 from agora.curate.dataset.root_verbs import VerbCount
 from agora.curate.expressions.fields import FIELDS
 from agora.curate.funnel import Funnel
-from agora.curate.rows import answer_of, instruction_of, mark_of, open_source, read_record_rows
+from agora.curate.row_parts import parts_of
+from agora.curate.rows import answer_of, instruction_of, open_source
 from agora.curate.text import repeated_share
 from agora.curate.write import beside
 
@@ -82,6 +84,21 @@ class Dataset:
     steps: list[Step] = field(default_factory=list)
     removed: list[Removed] = field(default_factory=list)
 
+    def take_in(self, later: Dataset) -> None:
+        """Add what was counted in the rows that follow."""
+        self.n += later.n
+        self.repetitive += later.repetitive
+        self.unanswered += later.unanswered
+        for name in ("sizes", "instruction_chars", "answer_chars"):
+            getattr(self, name).extend(getattr(later, name))
+        for name in ("turns", "sources", "licences", "models", "tokens"):
+            getattr(self, name).update(getattr(later, name))
+        for name, counts in later.labels.items():
+            self.labels.setdefault(name, Counter()).update(counts)
+        for name, numbers in later.numbers.items():
+            self.numbers.setdefault(name, array("d")).extend(numbers)
+        self.verbs.take_in(later.verbs)
+
     def as_json(self) -> JsonMap:
         """The counts as plain JSON values, without any row."""
         return {
@@ -105,7 +122,16 @@ class Dataset:
 
 
 def collect(
-    path: Path, *, format: str = "auto", name: str = "", seed: int = 0, count: Count | None = None, unit: str = "words"
+    path: Path,
+    *,
+    format: str = "auto",
+    name: str = "",
+    seed: int = 0,
+    count: Count | None = None,
+    unit: str = "words",
+    work: Path | None = None,
+    on: str = "local",
+    workers: int | None = None,
 ) -> Dataset:
     """Read a file once.
 
@@ -115,26 +141,36 @@ def collect(
         name: what the page calls it; the file's name by default.
         seed: of the choice of examples.
         count: size of a message in ``unit``; words split at white space by default.
+        work: folder for what passes between processes; default: ``PATH.parts`` beside the file.
+        on: where rows are counted, see :func:`agora.curate.row_parts.parts_of`.
+        workers: processes for that.
 
     Raises:
         MissingError, DataError: the file cannot be read.
     """
     path = Path(path)
-    data = Dataset(name or path.name, path, unit)
-    keep = _Keep(seed)
-    with Rejects() as rejects, progress(None, f"reading {path.name}", "rows") as bar:
-        for _, row in read_record_rows(open_source(path, format), rejects):
-            bar.advance()
-            if mark_of(row) is not None:
-                data.marked += 1
-                continue
-            _add(data, row, count or _words)
-            keep.add(data, row)
-        data.unreadable = rejects.count
+    data, keep = Dataset(name or path.name, path, unit), _Keep(seed)
+    look = partial(_look, path, unit, seed, count or _words)
+    folder = work or beside(path, "parts")
+    parts = parts_of(open_source(path, format), look, folder, on=on, workers=workers, label=f"reading {path.name}")
+    for part in parts:
+        marked = sum(aside.marked for aside in part.aside)
+        data.marked += marked
+        data.unreadable += len(part.aside) - marked
+        data.take_in(part.result[0])
+        keep.take_in(part.result[1])
     data.sample = keep.sample()
     data.examples = keep.examples()
     _history(data, seed)
     return data
+
+
+def _look(path: Path, unit: str, seed: int, count: Count, rows: list[Row]) -> tuple[Dataset, _Keep]:
+    data, keep = Dataset(path.name, path, unit), _Keep(seed)
+    for _, row in rows:
+        _add(data, row, count)
+        keep.add(row)
+    return data, keep
 
 
 def _words(text: str) -> int:
@@ -183,7 +219,7 @@ class _Keep:
         self._by_label: dict[tuple[str, str], list[tuple[int, int, JsonMap]]] = {}
         self._n = 0
 
-    def add(self, data: Dataset, row: JsonMap) -> None:
+    def add(self, row: JsonMap) -> None:
         """Look at one more row."""
         self._n += 1
         item = (-int(stable_id("example", self._seed, row["id"]), 16), self._n, row)
@@ -192,6 +228,15 @@ class _Keep:
             value = FIELDS[name].get(row)
             if value is not None:
                 _push(self._by_label.setdefault((name, value), []), item, EXAMPLES_A_LABEL)
+
+    def take_in(self, later: _Keep) -> None:
+        """Look at what was kept of the rows that follow."""
+        for place, n, row in later._sample:
+            _push(self._sample, (place, self._n + n, row), MAP_ROWS)
+        for key, items in later._by_label.items():
+            for place, n, row in items:
+                _push(self._by_label.setdefault(key, []), (place, self._n + n, row), EXAMPLES_A_LABEL)
+        self._n += later._n
 
     def sample(self) -> list[JsonMap]:
         """The rows for the map."""

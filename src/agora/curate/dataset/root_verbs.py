@@ -78,6 +78,14 @@ class VerbCount:
         if thing:
             self.objects.setdefault(verb, Counter())[thing] += 1
 
+    def take_in(self, later: VerbCount) -> None:
+        """Add what was counted elsewhere."""
+        self.n += later.n
+        self.unknown += later.unknown
+        self.verbs.update(later.verbs)
+        for verb, objects in later.objects.items():
+            self.objects.setdefault(verb, Counter()).update(objects)
+
     def table(self, verbs: int = 20, objects: int = 5) -> list[tuple[str, int, str]]:
         """The most frequent verbs: how often, and their most frequent objects."""
         return [

@@ -11,17 +11,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from agora.core.errors import ConfigError
 from agora.core.files import nearest
+from agora.core.jobs import check_place
+from agora.core.json_rows import Row
 from agora.core.progress import progress
 from agora.core.records import JsonMap, stable_id
 from agora.core.runs import RunDir
 from agora.curate import providers
-from agora.curate.curation import CurateReport, curate
+from agora.curate.curation import CurateReport, Curation, curate
 from agora.curate.labels.agreement import LabelAgreement, label_agreement
 from agora.curate.labels.by_language import label_language
 from agora.curate.labels.by_reward import RewardLabeler, reward_of
@@ -85,7 +87,15 @@ class LabelSettings:
         return {k: v for k, v in asdict(self).items() if k not in ("engine_options", "seed")}
 
 
-def label_file(path: Path, out: Path, settings: LabelSettings, *, format: str = "auto") -> CurateReport:
+def label_file(
+    path: Path,
+    out: Path,
+    settings: LabelSettings,
+    *,
+    format: str = "auto",
+    on: str = "local",
+    workers: int | None = None,
+) -> CurateReport:
     """Label a file; a label that a row has already stays.
 
     Args:
@@ -93,6 +103,9 @@ def label_file(path: Path, out: Path, settings: LabelSettings, *, format: str = 
         out: all its rows with their tags; a label that could not be had has status ``failed``.
         settings: what to label, and with whom.
         format: of the input.
+        on: where the language is told, see :func:`agora.curate.row_parts.parts_of`. Models are asked from here: their
+            server is what can be large, and the budget and the cache of replies are one.
+        workers: processes for that.
 
     Raises:
         ConfigError: the settings contradict each other, or the run folder beside the output holds other work.
@@ -100,6 +113,7 @@ def label_file(path: Path, out: Path, settings: LabelSettings, *, format: str = 
     """
     path, out = Path(path), Path(out)
     config = settings.config()
+    check_place(on)
     with ExitStack() as stack:
         work = stack.enter_context(
             curate(path, out, verb="label", steps=[], config=config, seed=settings.seed, format=format)
@@ -112,7 +126,7 @@ def label_file(path: Path, out: Path, settings: LabelSettings, *, format: str = 
         tally, sample = _Tally(settings.labels), _Sample(settings.check_rows if settings.check else 0, settings.seed)
         labeler = _opened(settings.engine, run, settings, stack) if settings.kinds else None
         with run.stage("label"), progress(None, "label", "rows") as bar:
-            rows = _labeled(work.rows(), settings, labeler, run, stack)
+            rows = _labeled(_read(work, settings, on, workers), settings, labeler, run, stack)
             work.write(_watched(rows, tally, sample, bar))
         work.facts |= tally.facts()
         if labeler is not None:
@@ -138,12 +152,20 @@ def _opened(uri: str, run: RunDir, settings: LabelSettings, stack: ExitStack) ->
     return labeler
 
 
+def _read(work: Curation, settings: LabelSettings, on: str, workers: int | None) -> Iterator[JsonMap]:
+    if "language" not in settings.labels:
+        return work.rows()
+    return chain.from_iterable(work.in_parts(_with_language, on=on, workers=workers, label="language"))
+
+
+def _with_language(rows: list[Row]) -> list[JsonMap]:
+    return list(label_language(row.data for row in rows))
+
+
 def _labeled(
     rows: Iterable[JsonMap], settings: LabelSettings, labeler: Labeler | None, run: RunDir, stack: ExitStack
 ) -> Iterator[JsonMap]:
     stream = iter(rows)
-    if "language" in settings.labels:
-        stream = label_language(stream)
     if labeler is not None:
         stream = _in_windows(stream, labeler, settings.kinds)
     if "reward" in settings.labels:
