@@ -56,18 +56,13 @@ def test_the_options_are_frozen() -> None:
     options = {n: sorted(o for p in commands[n].params for o in p.opts if o.startswith("--")) for n in names}
     assert options == {
         "mine": [
-            *("--benchmark", "--benchmark-version", "--concurrency", "--config", "--conversations", "--embedder"),
-            *("--format", "--json", "--model", "--out", "--rater", "--seed", "--set", "--workers"),
+            *("--benchmark", "--benchmark-version", "--cache", "--concurrency", "--config", "--conversations"),
+            *("--dry-run", "--embedder", "--format", "--json", "--max-cost", "--model", "--model-price", "--out"),
+            *("--price", "--rater", "--seed", "--set", "--workers"),
         ],
         "checklist": [
-            "--concurrency",
-            "--embedder",
-            "--json",
-            "--model",
-            "--out",
-            "--redo",
-            "--send-private",
-            "--tasks",
+            *("--cache", "--concurrency", "--dry-run", "--embedder", "--json", "--max-cost", "--model"),
+            *("--model-price", "--out", "--price", "--redo", "--send-private", "--tasks"),
         ],
         "review": ["--json", "--out", "--review", "--two-person"],
         "freeze": ["--json", "--name", "--out", "--review", "--tasks", "--two-person", "--unreviewed", "--version"],

@@ -15,7 +15,7 @@ from agora.core.run_list import RUN_FILE
 from agora.core.runs import RunDir
 from agora.core.tables import JsonlWriter, Rejects, read_records, write_jsonl
 from agora.rooms.judge.asking.answer_files import ANSWERS, read_answer_files
-from agora.rooms.judge.asking.estimate import Estimate, estimate, is_server, refuse_private, task_bytes
+from agora.rooms.judge.asking.estimate import Estimate, estimate, is_server, left_to_pay, refuse_private, task_bytes
 from agora.rooms.judge.asking.score import check_answers
 from agora.rooms.judge.types import TaskSet
 
@@ -78,15 +78,23 @@ class AnswerReport:
 
 
 def estimate_answers(
-    tasks: TaskSet, model: str, out: Path, settings: AnswerSettings, prices: Prices | None = None
+    tasks: TaskSet,
+    model: str,
+    out: Path,
+    settings: AnswerSettings,
+    prices: Prices | None = None,
+    cache: Path | None = None,
 ) -> Estimate:
-    """Calls, tokens and cost of what a folder still lacks."""
+    """Calls, tokens and cost of what a folder and the shared cache still lack."""
     file = Path(out) / ANSWERS
     done = {answer.task_id for answer in read_records(file, Answer)} if file.exists() and file.stat().st_size else set()
-    sizes = [task_bytes(task) for task in tasks if task.id not in done]
-    usual = min(_USUAL_ANSWER, settings.max_tokens)
-    free = not is_server(model)
-    return estimate(model, sizes, usual_reply=usual, most_reply=settings.max_tokens, prices=prices, free=free)
+    todo = [task for task in tasks if task.id not in done]
+    usual, free = min(_USUAL_ANSWER, settings.max_tokens), not is_server(model)
+    paid = todo if free else left_to_pay(todo, model, cache, lambda _: _requests(todo, settings))
+    told = estimate(
+        model, map(task_bytes, paid), usual_reply=usual, most_reply=settings.max_tokens, prices=prices, free=free
+    )
+    return replace(told, cached=len(todo) - len(paid))
 
 
 def answer_into(

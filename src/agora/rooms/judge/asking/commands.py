@@ -69,7 +69,7 @@ def answer(
     else:
         assert model is not None
         settings = AnswerSettings(temperature, top_p, max_tokens, seed)
-        _say([estimate_answers(task_set, model, out, settings, prices_of(price))], json, dry_run)
+        say_estimates([estimate_answers(task_set, model, out, settings, prices_of(price), cache)], json, dry_run)
         if dry_run:
             return
         done = answer_into(
@@ -183,7 +183,7 @@ def _judge(options: JudgeOptions, settings: JudgingSettings, baselines: list[str
     from agora.rooms.judge.asking.judging import estimate_judging, judge_into
 
     out, json, batch_out, batch_in = options.out, options.json, options.batch_out, options.batch_in
-    charged = _judge_prices(options)
+    charged = prices_by_name(options.judge, options.price, options.judge_price, "--judge-price")
     means = judging_means(
         options.cache, options.max_cost, charged, options.concurrency, options.send_private, options.retry
     )
@@ -192,7 +192,7 @@ def _judge(options: JudgeOptions, settings: JudgingSettings, baselines: list[str
     if batch_out is not None and batch_in is not None:
         raise UsageError("--batch-out writes calls and --batch-in reads replies", hint="give one of them")
     if batch_in is None:
-        _say(estimate_judging(out, docket, settings, means), json, options.dry_run, half=batch_out is not None)
+        say_estimates(estimate_judging(out, docket, settings, means), json, options.dry_run, half=batch_out is not None)
     if options.dry_run:
         return
     strangers = 0
@@ -219,22 +219,34 @@ def _judge(options: JudgeOptions, settings: JudgingSettings, baselines: list[str
         raise typer.Exit(1)
 
 
-def _judge_prices(options: JudgeOptions) -> tuple[Prices | None, ...]:
-    """What each judge of the panel charges."""
+def prices_by_name(
+    uris: Sequence[str], price: tuple[float, float] | None, own_prices: Sequence[str] | None, option: str
+) -> tuple[Prices | None, ...]:
+    """What each of several models charges.
+
+    Args:
+        uris: of the models, each as ``NAME=URI`` if it has a name.
+        price: of those without one of their own.
+        own_prices: as ``NAME=IN,OUT``.
+        option: what the user calls ``own_prices``.
+
+    Raises:
+        UsageError: a name that none of the models has, or no price.
+    """
     from agora.core.errors import UsageError
     from agora.engines._wire import Prices
     from agora.rooms.judge.asking.judges import judge_name
 
     own: dict[str, Prices] = {}
-    names = [judge_name(uri) for uri in options.judge]
-    for text in options.judge_price or ():
-        name, _, price = text.rpartition("=")
-        numbers = re.fullmatch(r"(\d+(?:\.\d*)?),(\d+(?:\.\d*)?)", price)
+    names = [judge_name(uri) for uri in uris]
+    for text in own_prices or ():
+        name, _, said = text.rpartition("=")
+        numbers = re.fullmatch(r"(\d+(?:\.\d*)?),(\d+(?:\.\d*)?)", said)
         if name not in names or numbers is None:
-            said = f"{name!r} is no judge's name" if numbers else f"{price!r} is no price"
-            raise UsageError(said, where="--judge-price", hint=f"NAME=IN,OUT with one of {', '.join(names)}")
+            wrong = f"{name!r} is no model's name" if numbers else f"{said!r} is no price"
+            raise UsageError(wrong, where=option, hint=f"NAME=IN,OUT with one of {', '.join(names)}")
         own[name] = Prices(float(numbers[1]), float(numbers[2]))
-    return tuple(own.get(name, prices_of(options.price)) for name in names)
+    return tuple(own.get(name, prices_of(price)) for name in names)
 
 
 def judging_means(
@@ -263,7 +275,7 @@ def prices_of(price: tuple[float, float] | None) -> Prices | None:
     return Prices(*price) if price else None
 
 
-def _say(estimates: Sequence[Estimate], json: bool, dry_run: bool, half: bool = False) -> None:
+def say_estimates(estimates: Sequence[Estimate], json: bool, dry_run: bool, half: bool = False) -> None:
     """What is about to be spent: the result of a dry run, else a line on stderr."""
     if dry_run and json:
         print_json({"dry_run": True, "estimates": [each.as_json() for each in estimates]})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from agora.core.errors import UsageError
@@ -14,7 +15,9 @@ from agora.rooms.judge.types import Item, PairItem, text_of
 
 if TYPE_CHECKING:
     from agora.engines._wire import Prices
+    from agora.engines.types import ChatRequest, Engine
 
+T = TypeVar("T")
 #: Usual length of a judge's reply in tokens: 231 over the 14,313 replies of WildBench's judged files, the longest 507.
 USUAL_REPLY = 230
 _BYTES_A_TOKEN = 4.0
@@ -77,6 +80,30 @@ def estimate(
     if prices is None:
         return Estimate(model, len(sizes), inside, usual, most)
     return Estimate(model, len(sizes), inside, usual, most, prices.cost(inside, usual), prices.cost(inside, most))
+
+
+def left_to_pay(
+    calls: Sequence[T], uri: str, cache: Path | None, requests: Callable[[Engine], Iterable[ChatRequest]]
+) -> list[T]:
+    """The calls whose reply a shared cache does not hold; a server is opened for it and not asked.
+
+    Args:
+        cache: the file, which need not exist.
+        requests: the requests of the calls, in their order, to an engine.
+    """
+    if cache is None or not Path(cache).exists() or not calls:
+        return list(calls)
+    from agora.engines import open_engine
+    from agora.engines.cache import CachedEngine
+
+    engine = open_engine(uri, cache=cache)
+    assert isinstance(engine, CachedEngine)
+    try:
+        return [
+            call for call, request in zip(calls, requests(engine), strict=True) if not engine.holds("chat", request)
+        ]
+    finally:
+        engine.close()
 
 
 def num_bytes(text: str) -> int:

@@ -26,6 +26,7 @@ from agora.rooms.judge.asking.estimate import (
     estimate,
     is_server,
     judge_prompt_bytes,
+    left_to_pay,
     refuse_private,
 )
 from agora.rooms.judge.asking.judges import check_engine_uri, judge_name, open_judge, split_name
@@ -39,6 +40,7 @@ from agora.rooms.judge.types import Item, Judge, Kind, OrderPolicy, PromptRef, T
 
 if TYPE_CHECKING:
     from agora.engines._wire import Prices
+    from agora.engines.types import ChatRequest, Engine
 
 _OWN_JUDGES = ("microcosm:checker", "replay:")
 
@@ -206,7 +208,7 @@ def estimate_judging(out: Path, docket: Docket, settings: JudgingSettings, means
         calls = [] if seat.judge is not None else open_calls(out, docket, seat, means.retry)
         usual, most = min(USUAL_REPLY, settings.max_tokens), settings.max_tokens
         free, prices = not is_server(split_name(seat.uri)[1]), means.prices_of(seat.place)
-        paid = calls if free else _not_in_cache(calls, settings, means, seat)
+        paid = calls if free else _left_to_pay(calls, settings, means, seat)
         told = estimate(
             seat.name, judge_prompt_bytes(paid), usual_reply=usual, most_reply=most, prices=prices, free=free
         )
@@ -214,21 +216,11 @@ def estimate_judging(out: Path, docket: Docket, settings: JudgingSettings, means
     return found
 
 
-def _not_in_cache(calls: list[Item], settings: JudgingSettings, means: Means, seat: Seat) -> list[Item]:
-    """The calls whose reply the shared cache does not hold; a server is opened for it and not asked."""
-    if means.cache is None or not means.cache.exists() or not calls:
-        return calls
-    from agora.engines.cache import CachedEngine
+def _left_to_pay(calls: list[Item], settings: JudgingSettings, means: Means, seat: Seat) -> list[Item]:
+    def requests(engine: Engine) -> Iterator[ChatRequest]:
+        return LlmJudge(engine, seed=settings.seed, max_tokens=settings.max_tokens).requests(calls)
 
-    judge = open_judge(seat.uri, seed=settings.seed, max_tokens=settings.max_tokens, cache=means.cache)
-    engine = getattr(judge, "engine", None)
-    if not isinstance(engine, CachedEngine) or not isinstance(judge, LlmJudge):
-        return calls
-    try:
-        requests = judge.requests(calls)
-        return [item for item, request in zip(calls, requests, strict=True) if not engine.holds("chat", request)]
-    finally:
-        engine.close()
+    return left_to_pay(calls, split_name(seat.uri)[1], means.cache, requests)
 
 
 def open_calls(out: Path, docket: Docket, seat: Seat, retry: frozenset[str] = RETRY) -> list[Item]:

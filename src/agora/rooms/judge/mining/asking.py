@@ -55,12 +55,16 @@ class Reply:
 
 
 class Ask(NamedTuple):
-    """A prompt by name, a key that its replies hold, how they are read, and the longest reply in tokens."""
+    """A prompt by name, a key that its replies hold, how they are read, and their usual and greatest length in tokens.
+
+    The usual length is a guess for estimates; it decides nothing else.
+    """
 
     name: str
     key: str
     read: Read
     values: Mapping[str, str]
+    usual_tokens: int
     max_tokens: int = 1024
 
     @property
@@ -125,7 +129,7 @@ def ask_all(ask: Ask, tasks: Iterable[Task], engine: Engine, secret: str) -> Ite
     still unreadable is ``unparsed``, a call that would fail again is ``refused``, one that may pass next time
     ``missing``. No status but ``ok`` has a value.
     """
-    calls: Iterable[_Call] = (_Call(t, *prompt_of(ask, t, secret), ask.max_tokens) for t in tasks)
+    calls: Iterable[_Call] = (_first_call(ask, task, secret) for task in tasks)
     while calls:
         again: list[_Call] = []
         for call, generation in _stream(calls, engine):
@@ -137,18 +141,31 @@ def ask_all(ask: Ask, tasks: Iterable[Task], engine: Engine, secret: str) -> Ite
         calls = again
 
 
-def _stream(calls: Iterable[_Call], engine: Engine) -> Iterator[tuple[_Call, Generation | None]]:
+def first_requests(ask: Ask, tasks: Iterable[Task], secret: str) -> Iterator[ChatRequest]:
+    """The first call about each task, as :func:`ask_all` makes it."""
+    return (_request(task.id, _first_call(ask, task, secret)) for task in tasks)
+
+
+def _first_call(ask: Ask, task: Task, secret: str) -> _Call:
+    return _Call(task, *prompt_of(ask, task, secret), ask.max_tokens)
+
+
+def _request(request_id: str, call: _Call) -> ChatRequest:
     from agora.engines.types import ChatRequest, Sampling
 
+    text = call.prompt + (_REMINDER.format(why=call.why) if call.attempts and call.why else "")
+    seed = int(stable_id(call.code, call.attempts, size=4), 16) >> 1
+    sampling = Sampling(temperature=0.0, max_tokens=call.max_tokens, seed=seed)
+    return ChatRequest(request_id, ({"role": "user", "content": text},), sampling)
+
+
+def _stream(calls: Iterable[_Call], engine: Engine) -> Iterator[tuple[_Call, Generation | None]]:
     in_flight: dict[str, _Call] = {}
 
     def requests() -> Iterator[ChatRequest]:
         for i, call in enumerate(calls):
             in_flight[str(i)] = call
-            text = call.prompt + (_REMINDER.format(why=call.why) if call.attempts and call.why else "")
-            seed = int(stable_id(call.code, call.attempts, size=4), 16) >> 1
-            sampling = Sampling(temperature=0.0, max_tokens=call.max_tokens, seed=seed)
-            yield ChatRequest(str(i), ({"role": "user", "content": text},), sampling)
+            yield _request(str(i), call)
 
     for generation in engine.chat(requests()):
         yield in_flight.pop(generation.id), generation
@@ -165,7 +182,7 @@ def _settle(ask: Ask, call: _Call, generation: Generation | None) -> Reply | Non
         return Reply(call.task.id, status, None, error=error)
     call.usage["prompt_tokens"] += generation.usage.prompt_tokens
     call.usage["completion_tokens"] += generation.usage.completion_tokens
-    call.usage["cost_usd"] += generation.usage.cost_usd
+    call.usage["cost_usd"] += 0.0 if generation.cached else generation.usage.cost_usd  # what is cached was paid before
     try:
         value = ask.read(_object(generation.text, ask.key, call.code))
     except UnreadableError as error:

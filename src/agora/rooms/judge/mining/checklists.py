@@ -19,18 +19,22 @@ from agora.core.jsonl import JsonlWriter
 from agora.core.progress import progress
 from agora.core.records import Task, VerdictStatus, stable_id
 from agora.core.runs import RunDir
-from agora.core.tables import read_records, write_jsonl
+from agora.core.tables import write_jsonl
 from agora.curate.text import normalize, words
 from agora.rooms.judge.mining.asking import Ask, UnreadableError, ask_all, check_chats, name_of, run_secret
 from agora.rooms.judge.mining.personal import COMMON_WORDS
+from agora.rooms.judge.mining.spending import estimate_asking, read_journal, secret_file
 
 if TYPE_CHECKING:
     import numpy as np
 
     from agora.engines.types import Engine
+    from agora.rooms.judge.asking.estimate import Estimate
+    from agora.rooms.judge.asking.judging import Means
 
 Embed = Callable[[Sequence[str]], "np.ndarray"]
 
+PROPOSALS = "proposals.jsonl"
 MAX_QUESTIONS, FEW_QUESTIONS = 10, 5
 EMBEDDING_COSINE = 0.85
 _SAME_WORDS = 0.8  # Jaccard similarity of the words that carry meaning
@@ -105,11 +109,17 @@ def read_questions(fields: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple({normalize(text): text for text in reversed(found)}.values())[::-1][:MAX_QUESTIONS]
 
 
-WRITE = Ask("write_checklist", "questions", read_questions, {})
+WRITE = Ask("write_checklist", "questions", read_questions, {}, usual_tokens=250)
 
 
 def write_checklists(
-    tasks: Sequence[Task], run: RunDir, writers: Sequence[Engine], *, embed: Embed | None = None, redo: bool = False
+    tasks: Sequence[Task],
+    run: RunDir,
+    writers: Sequence[Engine],
+    *,
+    embed: Embed | None = None,
+    redo: bool = False,
+    secret: Path | None = None,
 ) -> Written:
     """Give every task without a checklist one; ``tasks.jsonl`` of the run holds all tasks afterwards.
 
@@ -121,19 +131,18 @@ def write_checklists(
         writers: chat models; two or more make better lists than one.
         embed: unit vectors of texts; questions with a cosine above 0.85 count as one.
         redo: write new checklists for tasks that have one.
+        secret: file of the secret of the prompts' codes; one in the run's folder when None.
 
     Raises:
         ConfigError: no writer, or two of one name.
         CapabilityError: a writer cannot chat.
     """
     names = [name_of(writer) for writer in writers]
-    if not names or len(set(names)) < len(names):
-        what = "no writer is named" if not names else "a writer is named twice"
-        raise ConfigError(what, hint="name two different models: --model URI --model URI")
+    check_writers(names)
     for writer in writers:
         check_chats(writer)
-    todo = [task for task in tasks if redo or not task.checklist]
-    proposals = _propose(run, todo, writers)
+    todo = _without_checklist(tasks, redo)
+    proposals = _propose(run, todo, writers, secret or secret_file(run.path, None))
     wanted = {task.id for task in todo}
     finished: list[Task] = []
     merged = 0
@@ -159,21 +168,57 @@ def write_checklists(
     )
 
 
-def _propose(run: RunDir, tasks: Sequence[Task], writers: Sequence[Engine]) -> dict[tuple[str, str], Proposal]:
+def check_writers(names: Sequence[str]) -> None:
+    """See that there are writers and that they differ.
+
+    Raises:
+        ConfigError: there is none, or two have one name.
+    """
+    if not names or len(set(names)) < len(names):
+        what = "no writer is named" if not names else "a writer is named twice"
+        raise ConfigError(what, hint="name two different models: --model URI --model URI")
+
+
+def estimate_checklists(
+    tasks: Sequence[Task], out: Path, writers: Sequence[str], means: Means, *, redo: bool = False
+) -> list[Estimate]:
+    """Calls, tokens and cost of the checklists that a folder still lacks, by writer; asks nothing.
+
+    Args:
+        out: the run's folder, which need not exist.
+        writers: URIs.
+    """
+    todo = _without_checklist(tasks, redo)
+    found = _proposals_on_file(out, {task.id: shown_hash(task) for task in todo})
+    return estimate_asking(WRITE, writers, lambda name: _unasked(todo, name, found), out, means)
+
+
+def _without_checklist(tasks: Sequence[Task], redo: bool) -> list[Task]:
+    return [task for task in tasks if redo or not task.checklist]
+
+
+def _proposals_on_file(out: Path, shown: Mapping[str, str]) -> dict[tuple[str, str], Proposal]:
+    """What was asked with today's prompt about the tasks as they are now."""
+    prompt, rows = WRITE.prompt.hash, read_journal(out / PROPOSALS, Proposal)
+    return {(p.task_id, p.writer): p for p in rows if shown.get(p.task_id) == p.shown and p.prompt_hash == prompt}
+
+
+def _unasked(tasks: Sequence[Task], writer: str, found: Mapping[tuple[str, str], Proposal]) -> list[Task]:
+    return [t for t in tasks if (p := found.get((t.id, writer))) is None or p.status == "missing"]
+
+
+def _propose(
+    run: RunDir, tasks: Sequence[Task], writers: Sequence[Engine], secret_path: Path
+) -> dict[tuple[str, str], Proposal]:
     """Proposals by task and writer; those on file are not asked for again, unless their call failed."""
-    journal = run.file("proposals.jsonl")
     shown = {task.id: shown_hash(task) for task in tasks}
     prompt = WRITE.prompt
-    secret = run_secret(run.file("secret"))
-    found: dict[tuple[str, str], Proposal] = {}
-    with JsonlWriter(journal) as file:
-        if journal.stat().st_size:
-            for proposal in read_records(journal, Proposal):
-                if shown.get(proposal.task_id) == proposal.shown and proposal.prompt_hash == prompt.hash:
-                    found[proposal.task_id, proposal.writer] = proposal
+    secret = run_secret(secret_path)
+    found = _proposals_on_file(run.path, shown)
+    with JsonlWriter(run.file(PROPOSALS)) as file:
         for writer in writers:
             name = name_of(writer)
-            todo = [t for t in tasks if (p := found.get((t.id, name))) is None or p.status == "missing"]
+            todo = _unasked(tasks, name, found)
             with progress(len(tasks), f"checklists by {name}", "tasks") as bar:
                 bar.advance(len(tasks) - len(todo))
                 for reply in ask_all(WRITE, todo, writer, secret):

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agora.rooms.judge.asking.options import Cache, Concurrency, DryRun, MaxCost, Price, SendPrivate
+
 if TYPE_CHECKING:
     from agora.rooms.judge.mining.mine import Mined
     from agora.rooms.judge.mining.review import Verdict
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+ModelPrices = Annotated[
+    list[str] | None,
+    typer.Option("--model-price", metavar="URI=IN,OUT", help="The same of one of the models; may be given again."),
+]
 
 
 def mine(
@@ -34,23 +40,44 @@ def mine(
     set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, such as max_tasks=500.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all draws.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that read; default one a CPU.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight to a served rater.")] = 32,
+    price: Price = None,
+    model_price: ModelPrices = None,
+    max_cost: MaxCost = None,
+    cache: Cache = None,
+    concurrency: Concurrency = 32,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Cut benchmark tasks from conversations: rules, duplicates, difficulty, mix; every dropped row keeps a reason."""
+    """Cut benchmark tasks from conversations: rules, duplicates, difficulty, mix; every dropped row keeps a reason.
+
+    A dry run does all that asks no rater, so that it knows its figures; the same command without it goes on from there.
+    """
     from agora.core.config import load_config
+    from agora.core.errors import UsageError
     from agora.core.runs import RunDir
     from agora.curate.embeddings import find_embedder
-    from agora.engines import find_engine, open_engine
-    from agora.rooms.judge.mining.mine import mine_tasks
+    from agora.engines import find_engine
+    from agora.rooms.judge.asking.commands import judging_means, prices_by_name, say_estimates
+    from agora.rooms.judge.asking.estimate import is_server
+    from agora.rooms.judge.asking.judges import judge_name
+    from agora.rooms.judge.mining.mine import RATINGS, check_raters, draw_into, estimate_ratings, mine_tasks
+    from agora.rooms.judge.mining.ratings import Rating
     from agora.rooms.judge.mining.settings import MineSettings
+    from agora.rooms.judge.mining.spending import check_budget, opened, read_journal, secret_file, spent
 
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
     settings = load_config(MineSettings, config, overrides)
     raters = rater or []
+    prices = prices_by_name(raters, price, model_price, "--model-price")
+    means = judging_means(cache, max_cost, prices, concurrency)
+    check_raters([judge_name(uri) for uri in raters], settings)  # all of these before a folder is made
+    check_budget(raters, means)
     for uri in raters:
-        find_engine(uri)  # before a folder is made
+        find_engine(uri)
     spec = find_embedder(embedder) if embedder else None
+    if dry_run and embedder and is_server(embedder):
+        hint = f"use a local embedder; raters are asked about {settings.pool_size:,} tasks at most"
+        raise UsageError("a dry run asks no server, and the embedder is one", hint=hint)
     asked: dict[str, Any] = {"mine": settings.model_dump(mode="json"), "format": format, "raters": raters}
     asked |= {"embedder": embedder, "benchmark": benchmark, "version": benchmark_version}
     options: dict[str, list[Any]] = {
@@ -67,23 +94,21 @@ def mine(
         seed=settings.seed,
         inputs={"conversations": conversations},
     ) as run:
-        cache = None if run.done("choose") else run.file("cache/rater.sqlite")
-        opened = [open_engine(uri, cache=cache, concurrency=concurrency) for uri in raters]
-        try:
-            mined = mine_tasks(
-                conversations,
-                run,
-                settings,
-                format=format,
-                raters=opened,
-                embedder=spec,
-                benchmark=benchmark,
-                version=benchmark_version,
-                workers=workers,
-            )
-        finally:
-            for engine in opened:
-                engine.close()
+        task: dict[str, Any] = {"format": format, "embedder": spec, "benchmark": benchmark}
+        task |= {"version": benchmark_version, "workers": workers}
+        if raters or dry_run:
+            draw_into(conversations, run, settings, rated=bool(raters), **task)
+            say_estimates(estimate_ratings(run, raters, means), json, dry_run)
+        if dry_run:
+            if not raters and not json:
+                typer.echo("no rater is named: no model is asked")
+            if not run.done("choose"):
+                run.finish("interrupted")  # the same command without --dry-run goes on
+            return
+        paid = spent(read_journal(run.path / RATINGS, Rating))
+        with opened(raters if not run.done("choose") else [], run, means, paid) as engines:
+            secret = secret_file(run.path / "work", cache)
+            mined = mine_tasks(conversations, run, settings, raters=engines, secret=secret, **task)
     _print_mined(mined, json)
 
 
@@ -120,10 +145,13 @@ def checklist(
         str | None, typer.Option(help="Merges questions close in meaning: minilm, st:NAME or an engine's URI.")
     ] = None,
     redo: Annotated[bool, typer.Option("--redo", help="Also for tasks that have a checklist.")] = False,
-    send_private: Annotated[
-        bool, typer.Option("--send-private", help="Let private tasks go to a model on another machine.")
-    ] = False,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight to a server.")] = 32,
+    price: Price = None,
+    model_price: ModelPrices = None,
+    max_cost: MaxCost = None,
+    cache: Cache = None,
+    send_private: SendPrivate = False,
+    concurrency: Concurrency = 32,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Write each task's checklist: 5 to 10 yes/no questions from two models, merged, each with its source."""
@@ -131,28 +159,43 @@ def checklist(
     from agora.core.runs import RunDir
     from agora.core.tables import read_records
     from agora.curate.embeddings import find_embedder
-    from agora.engines import find_engine, open_engine
+    from agora.engines import find_engine
+    from agora.rooms.judge.asking.commands import judging_means, prices_by_name, say_estimates
     from agora.rooms.judge.asking.estimate import refuse_private
-    from agora.rooms.judge.mining.checklists import FEW_QUESTIONS, write_checklists
+    from agora.rooms.judge.asking.judges import judge_name
+    from agora.rooms.judge.mining.checklists import (
+        FEW_QUESTIONS,
+        PROPOSALS,
+        Proposal,
+        check_writers,
+        estimate_checklists,
+        write_checklists,
+    )
     from agora.rooms.judge.mining.freeze import tasks_file
+    from agora.rooms.judge.mining.spending import check_budget, opened, read_journal, secret_file, spent
 
     source = tasks_file(tasks)
     rows = list(read_records(source, Task))
+    means = judging_means(cache, max_cost, prices_by_name(model, price, model_price, "--model-price"), concurrency)
+    check_writers([judge_name(uri) for uri in model])
+    say_estimates(estimate_checklists(rows, out, model, means, redo=redo), json, dry_run)
+    if dry_run:
+        return
     refuse_private(rows, model, send_private=send_private)
+    check_budget(model, means)
     for uri in model:
         find_engine(uri)
     spec = find_embedder(embedder) if embedder else None
     asked = {"models": model, "embedder": embedder, "redo": redo}
     command = f"agora judge checklist --tasks {tasks}"
-    with RunDir.open(out, command=command, config=asked, seed=0, inputs={"tasks": source}) as run:
-        cache = run.file("cache/writers.sqlite")
-        writers = [open_engine(uri, cache=cache, concurrency=concurrency) for uri in model]
-        try:
-            embed = spec.open().embed if spec else None
-            written = write_checklists(rows, run, writers, embed=embed, redo=redo)
-        finally:
-            for engine in writers:
-                engine.close()
+    paid = spent(read_journal(out / PROPOSALS, Proposal))
+    with (
+        RunDir.open(out, command=command, config=asked, seed=0, inputs={"tasks": source}) as run,
+        opened(model, run, means, paid) as writers,
+    ):
+        embed = spec.open().embed if spec else None
+        secret = secret_file(run.path, cache)
+        written = write_checklists(rows, run, writers, embed=embed, redo=redo, secret=secret)
     if json:
         typer.echo(json_text.dumps(written.to_json()))
         return

@@ -25,17 +25,21 @@ from agora.rooms.judge.mining.asking import check_chats, name_of, run_secret
 from agora.rooms.judge.mining.choose import choose, original_mix, split_off_private
 from agora.rooms.judge.mining.distinct import Lost, Split, drop_close, drop_duplicates, last_of_each_user
 from agora.rooms.judge.mining.pool import draw_pool, read_tasks
-from agora.rooms.judge.mining.ratings import Rating, rate_tasks, refusal_by_raters, with_ratings
+from agora.rooms.judge.mining.ratings import RATE, Rating, rate_tasks, refusal_by_raters, with_ratings
 from agora.rooms.judge.mining.read import RULES, ReadOutcome, read_candidates, read_log, shard_files
 from agora.rooms.judge.mining.report import write_page
 from agora.rooms.judge.mining.settings import MineSettings
+from agora.rooms.judge.mining.spending import estimate_asking, read_journal, secret_file
 
 if TYPE_CHECKING:
     from agora.curate.embeddings import EmbedderSpec
     from agora.engines.types import Engine
+    from agora.rooms.judge.asking.estimate import Estimate
+    from agora.rooms.judge.asking.judging import Means
 
 __all__ = ["MineSettings", "Mined", "mine_tasks"]
 
+RATINGS = "ratings.jsonl"
 NOT_NEAR = "not a duplicate"
 NOT_CLOSE = "not close in meaning"
 LAST = "the last conversation of its user"
@@ -88,6 +92,7 @@ def mine_tasks(
     benchmark: str = "mined",
     version: str = "1",
     workers: int | None = None,
+    secret: Path | None = None,
 ) -> Mined:
     """Mine a log into the run's folder; a run that was killed goes on where it stopped.
 
@@ -104,13 +109,56 @@ def mine_tasks(
         embedder: drops requests that are close in meaning; see :func:`agora.curate.embeddings.find_embedder`.
         benchmark, version: what the tasks will be called.
         workers: processes that read; None for one a CPU.
+        secret: file of the secret of the prompts' codes; one in the run's folder when None.
 
     Raises:
         DataError: the log cannot be read, or changed on the way.
         CapabilityError: a rater cannot chat.
         ConfigError: a mix of categories without a rater who would tell them, or two raters of one name.
     """
-    _check_raters(raters, settings)
+    if run.done("choose"):
+        shutil.rmtree(run.path / "work", ignore_errors=True)
+        return _mined(run)
+    for rater in raters:
+        check_chats(rater)
+    check_raters([name_of(rater) for rater in raters], settings)
+    draw_into(
+        conversations,
+        run,
+        settings,
+        format=format,
+        rated=bool(raters),
+        embedder=embedder,
+        benchmark=benchmark,
+        version=version,
+        workers=workers,
+    )
+    ratings = _rate(run, raters, secret or secret_file(run.path / "work", None))
+    with run.stage("choose"):
+        _choose(run, settings, ratings, raters, embedder)
+    shutil.rmtree(run.path / "work", ignore_errors=True)
+    return _mined(run)
+
+
+def draw_into(
+    conversations: Path,
+    run: RunDir,
+    settings: MineSettings,
+    *,
+    format: str = "auto",
+    rated: bool = False,
+    embedder: EmbedderSpec | None = None,
+    benchmark: str = "mined",
+    version: str = "1",
+    workers: int | None = None,
+) -> None:
+    """The part of :func:`mine_tasks` before a rater is asked: read, apply the rules, drop duplicates, draw the pool.
+
+    What is finished is not done again.
+
+    Args:
+        rated: raters will be asked about the pool.
+    """
     work = run.path / "work"
     if not run.done("read"):
         with run.stage("read"):
@@ -119,23 +167,19 @@ def mine_tasks(
             write_json(run.file("work/read.json"), outcome._asdict())
     if not run.done("distinct"):
         with run.stage("distinct"):
-            _write_pool(conversations, run, settings, format, bool(raters), embedder, benchmark, version, workers)
-    ratings = _rate(run, raters)
-    if not run.done("choose"):
-        with run.stage("choose"):
-            _choose(run, settings, ratings, raters, embedder)
-    shutil.rmtree(work, ignore_errors=True)
-    return _mined(run)
+            _write_pool(conversations, run, settings, format, rated, embedder, benchmark, version, workers)
 
 
-def _check_raters(raters: Sequence[Engine], settings: MineSettings) -> None:
-    for rater in raters:
-        check_chats(rater)
-    names = Counter(name_of(rater) for rater in raters)
-    twice = [name for name, n in names.items() if n > 1]
+def check_raters(names: Sequence[str], settings: MineSettings) -> None:
+    """See that the raters fit the settings, before anything is read.
+
+    Raises:
+        ConfigError: a mix of categories without a rater who would tell them, or two raters of one name.
+    """
+    twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
         raise ConfigError(f"the rater {twice[0]} is named twice", hint="name different models")
-    if settings.mix != "original" and not raters:
+    if settings.mix != "original" and not names:
         raise ConfigError("a mix of categories needs a rater who tells them", hint="add --rater URI, or leave mix out")
 
 
@@ -194,25 +238,40 @@ def _lost_row(step: str, lost: Lost) -> dict[str, Any]:
     return where | {"reason": lost.reason, **lost.detail, "request": candidate.text[:300]}
 
 
-def _rate(run: RunDir, raters: Sequence[Engine]) -> dict[str, list[Rating]]:
+def estimate_ratings(run: RunDir, raters: Sequence[str], means: Means) -> list[Estimate]:
+    """Calls, tokens and cost of the ratings that a run still lacks, by rater; asks nothing.
+
+    Args:
+        run: after :func:`draw_into`.
+        raters: URIs.
+    """
+    found = _ratings_on_file(run)
+    tasks = [] if run.done("rate") else list(_records(run.path / "work/pool.jsonl"))
+    return estimate_asking(RATE, raters, lambda name: _unrated(tasks, name, found), run.path / "work", means)
+
+
+def _ratings_on_file(run: RunDir) -> dict[tuple[str, str], Rating]:
+    return {(r.task_id, r.rater): r for r in read_journal(run.path / RATINGS, Rating)}
+
+
+def _unrated(tasks: Sequence[Task], rater: str, found: dict[tuple[str, str], Rating]) -> list[Task]:
+    return [t for t in tasks if (r := found.get((t.id, rater))) is None or r.status == "missing"]
+
+
+def _rate(run: RunDir, raters: Sequence[Engine], secret_path: Path) -> dict[str, list[Rating]]:
     """Ratings by task; what is on file already is not asked for again, calls that failed are."""
     if not raters:
         return {}
     from agora.core.jsonl import JsonlWriter
 
-    journal = run.file("ratings.jsonl")
-    found: dict[tuple[str, str], Rating] = {}
-    if journal.exists() and journal.stat().st_size:
-        with JsonlWriter(journal):  # mends the tail that a killed process left
-            pass
-        found = {(r.task_id, r.rater): r for r in read_records(journal, Rating)} if journal.stat().st_size else {}
+    found = _ratings_on_file(run)
     if not run.done("rate"):
         tasks = list(_records(run.path / "work/pool.jsonl"))
-        secret = run_secret(run.file("work/secret"))
-        with run.stage("rate"), JsonlWriter(journal) as writer:
+        secret = run_secret(secret_path)
+        with run.stage("rate"), JsonlWriter(run.file(RATINGS)) as writer:
             for rater in raters:
                 name = name_of(rater)
-                todo = [t for t in tasks if (r := found.get((t.id, name))) is None or r.status == "missing"]
+                todo = _unrated(tasks, name, found)
                 with progress(len(tasks), f"rating by {name}", "tasks") as bar:
                     bar.advance(len(tasks) - len(todo))
                     for rating in rate_tasks(todo, rater, secret):

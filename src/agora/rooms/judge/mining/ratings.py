@@ -88,7 +88,7 @@ def read_rating(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-RATE = Ask("rate", "difficulty", read_rating, {"categories": _CATEGORIES})
+RATE = Ask("rate", "difficulty", read_rating, {"categories": _CATEGORIES}, usual_tokens=150)
 
 
 def rate_tasks(tasks: Iterable[Task], rater: Engine, secret: str) -> Iterator[Rating]:
