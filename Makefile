@@ -55,7 +55,7 @@ $(AXE):
 
 harness: $(STAMP) ## lm-eval and inspect_ai in an environment of their own, for the tests of exports
 	@test -x .harness/bin/python || $(PYTHON) -m venv .harness
-	.harness/bin/pip install --quiet --disable-pip-version-check -e '.[harness]'
+	.harness/bin/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)" -e '.[harness]'
 
 lint: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/ruff format --check src tests benchmarks
