@@ -38,7 +38,7 @@ test-all: $(STAMP) lint ## every test, the slow ones too
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 		{ apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; } || echo "no PostgreSQL: its tests are skipped"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,serve-peer,embed,ray]'
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not browser'
+	AGORA_EXAMPLES=all OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not browser'
 	$(MAKE) test-browser
 
 test-browser: $(STAMP) ## tests in a real headless Chromium (installed when missing)

@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from tests.examples import examples
 from tests.shared import SHARED
+
+settings.register_profile("agora", max_examples=examples(100))
+settings.load_profile("agora")
 
 # Progress bars would mix with the output that tests read.
 os.environ.setdefault("AGORA_PROGRESS", "0")

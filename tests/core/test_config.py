@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from agora.core.config import Config, load_config
 from agora.core.errors import ConfigError, MissingError
 from agora.core.yaml_text import parse_yaml
+from tests.examples import examples
 
 
 class Train(Config):
@@ -195,7 +196,7 @@ def test_a_document_that_contains_itself_is_refused(tmp_path: Path) -> None:
         load(tmp_path, "model: &a [*a]")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60), deadline=None)
 @given(st.text(max_size=30), st.lists(st.text(max_size=12), max_size=2))
 def test_any_text_is_a_configuration_or_one_line(tmp_path: Path, text: str, overrides: list[str]) -> None:
     path = tmp_path / "recipe.yaml"
@@ -209,7 +210,7 @@ def test_any_text_is_a_configuration_or_one_line(tmp_path: Path, text: str, over
 VISIBLE = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.builds(
         Recipe,

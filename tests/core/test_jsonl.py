@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from agora.core.errors import AgoraError, DataError, UsageError
 from agora.core.records import Answer
 from agora.core.tables import JsonlWriter, read_records, read_rows
+from tests.examples import examples
 
 # Hands a line to the system seven bytes at a time, which a real system may do, and says when each row is finished.
 WRITER = """
@@ -64,7 +65,7 @@ def test_killed_writers_lose_nothing_finished_and_leave_no_broken_line(tmp_path:
     assert torn >= 1, "no kill fell into a line: the test tested nothing"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60), deadline=None)
 @given(
     rows=st.lists(
         st.dictionaries(st.text(max_size=4), st.text(max_size=6) | st.integers(0, 9), max_size=3), max_size=4

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from agora.core.logistic import fit_logistic, sigmoid
+from tests.examples import examples
 
 
 def rows(seed: int, n: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +23,7 @@ def test_coefficients_are_those_of_scikit_learn() -> None:
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_a_weight_is_a_repeat_and_a_probability_is_a_mixture(seed: int) -> None:
     x, y = rows(seed, 60)
     soft = np.clip(0.2 + 0.6 * y, 0, 1)

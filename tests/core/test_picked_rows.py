@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from agora.core.errors import DataError, MissingError
 from agora.core.tables import column_names, read_picked, read_rows, read_slice
+from tests.examples import examples
 
 ROWS: list[dict[str, Any]] = [{"n": i, "text": f"row {i}", "inner": {"a": [i, None]}} for i in range(25)]
 KINDS = ("lines", "gzip", "array", "parquet")
@@ -34,7 +35,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @given(numbers=st.lists(st.integers(-2, 30), max_size=12))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @pytest.mark.parametrize("kind", KINDS)
 def test_picked_rows_are_those_of_a_whole_reading(files: dict[str, Path], kind: str, numbers: list[int]) -> None:
     whole = [row for row in read_rows(files[kind]) if row.line in numbers]

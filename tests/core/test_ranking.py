@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from agora.core.errors import DataError
 from agora.core.ranking import Battle, bradley_terry
 from agora.core.stats import wilson
+from tests.examples import examples
 
 
 def simulate(rng: np.random.Generator, strengths: list[float], num_tasks: int, games: int = 1) -> list[Battle]:
@@ -56,7 +57,7 @@ def test_a_matrix_of_wins_says_the_same_as_its_battles() -> None:
 
 
 @given(st.integers(2, 7), st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_expected_wins_equal_observed_wins(size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     wins = rng.integers(1, 20, size=(size, size)).astype(float)

@@ -23,6 +23,7 @@ from agora.core.errors import AgoraError, DataError
 from agora.core.report import Example, Report
 from agora.core.report_assets.page import script_json
 from agora.core.stats import Interval, wilson
+from tests.examples import examples
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -108,7 +109,7 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_no_text_changes_the_structure_of_the_page(text: str) -> None:
     line = "x" + " ".join(text.split())  # blank lines make paragraphs on purpose
     plain, page = Page(everything("x").html()), Page(everything(line).html())
@@ -119,7 +120,7 @@ def test_no_text_changes_the_structure_of_the_page(text: str) -> None:
 @given(
     st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner), max_leaves=5)
 )
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_script_json_cannot_end_its_element_and_reads_back(value: Any) -> None:
     text = script_json(value)
     assert not re.search("[<>&\u2028\u2029]", text)

@@ -16,6 +16,7 @@ from agora.core.fields import field_types
 from agora.core.json_text import dumps, loads
 from agora.core.records import Answer, Conversation, Measure, Message, Provenance, Sample, Verdict
 from agora.core.schemas import arrow_schema, from_row, to_row
+from tests.examples import examples
 
 from .strategies import RECORD_TYPES, any_record
 
@@ -27,7 +28,7 @@ def test_every_record_with_a_schema_is_tested() -> None:
     assert found == set(RECORD_TYPES)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(any_record)
 def test_a_row_gives_its_record_back_directly_and_through_json(record: Any) -> None:
     assert from_row(type(record), to_row(record)) == record

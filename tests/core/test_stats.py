@@ -29,6 +29,7 @@ from agora.core.stats import (
     standard_error,
     wilson,
 )
+from tests.examples import examples
 
 NAN = math.nan
 numbers = st.floats(-1e3, 1e3).map(lambda value: round(value, 3))
@@ -139,7 +140,7 @@ def test_standard_error_is_that_of_scipy(x: list[float]) -> None:
 
 
 @given(st.lists(numbers, min_size=2, max_size=30), st.floats(-5, 5), numbers)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_rescaling_an_interval_is_rescaling_the_data(x: list[float], scale: float, shift: float) -> None:
     rescaled = bootstrap_mean(x, n_boot=200).rescaled(scale, shift)
     direct = bootstrap_mean([scale * value + shift for value in x], n_boot=200)
@@ -176,7 +177,7 @@ def test_pearson_is_that_of_scipy(pairs: list[tuple[float, float]]) -> None:
 
 
 @given(few_values)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_rank_correlations_are_those_of_scipy_with_ties(pairs: list[tuple[int, int]]) -> None:
     x, y = map(np.array, zip(*pairs, strict=True))
     if np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -230,7 +231,7 @@ def test_correlation_of_tiny_and_huge_numbers_neither_vanishes_nor_overflows() -
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-@settings(max_examples=10, deadline=None)  # statsmodels takes 0.2 s a call
+@settings(max_examples=examples(10), deadline=None)  # statsmodels takes 0.2 s a call
 def test_holm_is_that_of_statsmodels(pvalues: list[float]) -> None:
     assert holm(pvalues) == pytest.approx(list(multipletests(pvalues, method="holm")[1]))
 

@@ -29,6 +29,7 @@ from agora.core.tables import (
     write_jsonl,
     write_parquet,
 )
+from tests.examples import examples
 
 from .strategies import RECORD_TYPES, records_of
 
@@ -42,7 +43,7 @@ def rows_of(path: Path, **options: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
-@settings(IN_FOLDER, max_examples=20)
+@settings(IN_FOLDER, max_examples=examples(20))
 @given(data=st.data())
 def test_json_lines_give_their_records_back(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
     record_type = data.draw(st.sampled_from(RECORD_TYPES))
@@ -53,7 +54,7 @@ def test_json_lines_give_their_records_back(tmp_path: Path, suffix: str, data: s
 
 
 @pytest.mark.parametrize("record_type", RECORD_TYPES)
-@settings(IN_FOLDER, max_examples=10)
+@settings(IN_FOLDER, max_examples=examples(10))
 @given(data=st.data())
 def test_parquet_gives_its_records_back(tmp_path: Path, record_type: type[Any], data: st.DataObject) -> None:
     records = data.draw(st.lists(records_of(record_type), min_size=1, max_size=3))
@@ -88,7 +89,7 @@ def test_any_bytes_are_read_or_refused_in_one_line(tmp_path: Path, content: byte
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl.gz", "jsonl.zst"])
-@settings(IN_FOLDER, max_examples=60)
+@settings(IN_FOLDER, max_examples=examples(60))
 @given(data=st.data())
 def test_damaged_files_are_refused_not_fatal(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     path = tmp_path / f"good.{kind}"
@@ -407,7 +408,7 @@ def test_json_documents_are_written_indented_and_read_back(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-@settings(IN_FOLDER, max_examples=40)
+@settings(IN_FOLDER, max_examples=examples(40))
 @given(
     lines=st.lists(st.sampled_from([b'{"a": 1}', b"", b'{"b": "xyz"}', b"bad"]), min_size=1, max_size=12),
     every=st.integers(1, 5),

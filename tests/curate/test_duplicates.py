@@ -16,6 +16,7 @@ from agora.core.errors import DataError, UsageError
 from agora.core.tables import read_rows
 from agora.curate.duplicates import OnlineDuplicates, candidate_pairs, mark_duplicates, similar_pairs
 from agora.curate.text import normalize, shingles, words
+from tests.examples import examples
 
 BASE = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
 # a few sentences and their edits, so that arbitrary lists of them hold chains and clusters
@@ -124,7 +125,7 @@ def test_bad_threshold_and_priority_are_refused() -> None:
 
 
 @given(st.lists(texts, max_size=25), st.integers(0, 10), st.sampled_from([0.6, 0.8, 1.0]))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_marks_hold_their_promises_for_any_rows(contents: list[str], seed: int, threshold: float) -> None:
     rows = [(str(i), text) for i, text in enumerate(contents)]
     marks = {m.id: m for m in mark_duplicates(rows, threshold)}
@@ -146,7 +147,7 @@ def test_marks_hold_their_promises_for_any_rows(contents: list[str], seed: int, 
 
 
 @given(st.lists(texts, max_size=25), st.sampled_from([0.6, 0.8, 1.0]))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_online_equals_batch_in_order_of_arrival(contents: list[str], threshold: float) -> None:
     rows = [(str(i), text) for i, text in enumerate(contents)]
     online = OnlineDuplicates(threshold)

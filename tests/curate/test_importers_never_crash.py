@@ -15,6 +15,7 @@ from agora.core.records import Conversation
 from agora.core.tables import read_records, write_parquet
 from agora.curate.importers import FORMATS, import_file
 from agora.curate.importers.base import Origin
+from tests.examples import examples
 
 texts = st.text(st.characters(), max_size=12)
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | texts
@@ -57,7 +58,7 @@ rows = optional(
 
 @pytest.mark.parametrize("name", list(FORMATS))
 @given(row=rows)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_row_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, name: str, row: dict[str, Any]) -> None:
     format_ = FORMATS[name]
     format_.matches(row)
@@ -77,7 +78,7 @@ def test_any_row_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, na
 
 
 @given(lines=st.lists(rows.map(json.dumps) | st.text(max_size=20), min_size=1, max_size=5))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_is_imported_or_refused_with_one_line(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str]
 ) -> None:

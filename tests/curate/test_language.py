@@ -19,6 +19,7 @@ from agora.core.errors import MissingError
 from agora.curate import language
 from agora.curate.language import detect, language_name
 from agora.curate.language_names import LANGUAGE_NAMES
+from tests.examples import examples
 
 TOP = {
     *("en", "zh", "ru", "es", "fr", "de", "pt", "it", "ja", "ko"),
@@ -87,7 +88,7 @@ def test_a_text_in_two_languages_says_so() -> None:
 
 
 @given(st.lists(st.text(), max_size=5))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_no_text_is_refused(texts: list[str]) -> None:
     found = detect(texts)
     assert len(found) == len(texts)

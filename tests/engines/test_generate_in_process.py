@@ -16,6 +16,7 @@ from agora.core.errors import CapabilityError, EngineError
 from agora.engines import ChatRequest, CompleteRequest, Generation, Sampling
 from agora.engines._slots import SlotCache
 from agora.engines.hf import HfEngine
+from tests.examples import examples
 from tests.tiny import make_model, make_tiny_model, make_tokenizer
 
 VOCABULARY = 390
@@ -51,7 +52,7 @@ def alone(engine: HfEngine) -> dict[str, Generation]:
     return {r.id: next(engine.complete([r])) for r in _mixed()}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.integers(1, 40), st.sampled_from((256, 2048, 16384)))
 def test_an_answer_is_the_same_to_the_last_bit_in_any_batch(
     engine: HfEngine, alone: dict[str, Generation], rng: random.Random, size: int, batch_tokens: int
@@ -151,7 +152,7 @@ def test_a_stop_at_once_is_an_empty_answer(engine: HfEngine) -> None:
     assert (found.finish_reason, found.text, found.token_ids) == ("empty", "", first)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10_000), st.integers(0, 25), st.integers(1, 5))
 def test_a_stop_string_cuts_the_text_before_its_first_occurrence(
     engine: HfEngine, seed: int, start: int, length: int

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agora.core.errors import DataError
 from agora.engines import ScoreRequest
 from agora.engines.hf import HfEngine
+from tests.examples import examples
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "apples,", "basket?", "42", "über", "你好", "story", "river"]
 
@@ -25,7 +26,7 @@ def _naive(engine: HfEngine, prompt: str, continuation: str) -> list[float]:
     return [float(table[len(before) - 1 + i, token]) for i, token in enumerate(after)]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.integers(1, 30), st.sampled_from((64, 1000, 16384)))
 def test_scores_equal_one_naive_row_at_a_time(
     engine: HfEngine, rng: random.Random, size: int, batch_tokens: int

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.microcosm.world import FAMILIES, Exercise, World, check, recognize
+from tests.examples import examples
 
 WORLD = World(seed=0)
 family_names = st.sampled_from(list(FAMILIES))
@@ -22,7 +23,7 @@ def exercise_of(instruction: str) -> Exercise:
 
 
 @given(family_names, st.integers(0, 10**6), st.text(max_size=300))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_any_text_is_graded_without_error(family: str, seed: int, answer: str) -> None:
     exercise = next(WORLD.exercises(random.Random(seed), 1, families=[family]))
     result = check(exercise, answer)
@@ -40,7 +41,7 @@ def test_hostile_text_is_graded_low_and_fast(answer: str) -> None:
 
 
 @given(family_names, st.integers(0, 10**6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_score_follows_the_checks(family: str, seed: int) -> None:
     rng = random.Random(seed)
     exercise = next(WORLD.exercises(rng, 1, families=[family]))
@@ -56,7 +57,7 @@ def test_the_score_follows_the_checks(family: str, seed: int) -> None:
 
 
 @given(family_names, st.integers(0, 10**6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_garbage_after_a_right_answer_costs_points(family: str, seed: int) -> None:
     exercise = next(WORLD.exercises(random.Random(seed), 1, families=[family]))
     for tail in (" zuk wem orp", "\nzuk wem orp", f" {exercise.reference} {exercise.reference}", " ééé"):

@@ -14,6 +14,7 @@ from agora.core.errors import ConfigError, DataError
 from agora.microcosm.world import CATEGORIES, FAMILIES, FLAWS, GROUPS, Exercise, World, check, is_held_out, recognize
 from agora.microcosm.world.lexicon import NAMES
 from agora.microcosm.world.types import DIFFICULTIES
+from tests.examples import examples
 
 WORLD = World(seed=0)
 family_names = st.sampled_from(list(FAMILIES))
@@ -32,7 +33,7 @@ def test_an_exercise_is_rebuilt_from_its_instruction(family: str) -> None:
 
 
 @given(family_names, seeds)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_drawn_exercise_is_rebuilt_from_its_instruction(family: str, seed: int) -> None:
     exercise = draw(seed, family)
     assert WORLD.recognize(exercise.instruction) == exercise
@@ -40,7 +41,7 @@ def test_any_drawn_exercise_is_rebuilt_from_its_instruction(family: str, seed: i
 
 
 @given(family_names, seeds)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_references_and_answers_get_full_marks(family: str, seed: int) -> None:
     exercise = draw(seed, family)
     for answer in (exercise.reference, WORLD.answer(exercise, random.Random(seed))):
@@ -49,14 +50,14 @@ def test_references_and_answers_get_full_marks(family: str, seed: int) -> None:
 
 
 @given(family_names, seeds, st.sampled_from(FLAWS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_flawed_answers_score_lower(family: str, seed: int, flaw: str) -> None:
     exercise = draw(seed, family)
     assert check(exercise, WORLD.flawed_answer(exercise, random.Random(seed), flaw)).score < 10
 
 
 @given(family_names, seeds)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_wrong_answers_are_not_correct(family: str, seed: int) -> None:
     exercise = draw(seed, family)
     result = check(exercise, WORLD.flawed_answer(exercise, random.Random(seed), "wrong"))
@@ -140,7 +141,7 @@ def test_splits_keep_to_their_side() -> None:
 
 
 @given(seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_case_and_spaces_do_not_move_an_instruction_between_splits(seed: int) -> None:
     text = draw(seed).instruction
     assert is_held_out(text) == is_held_out(f"  {text.upper()} ") == is_held_out(text.replace(" ", "  "))

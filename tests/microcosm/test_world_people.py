@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agora.core.errors import ConfigError
 from agora.microcosm.world import OPINION_TOPICS, QUALITIES, Exercise, Visitor, World, check, is_held_out
 from agora.microcosm.world.people import culture_opinion
+from tests.examples import examples
 
 WORLD = World(seed=0)
 
@@ -53,7 +54,7 @@ def test_length_bias_favors_the_longer_of_two_equally_good_answers() -> None:
 
 
 @given(st.integers(0, 10**6), st.text(max_size=80), st.text(max_size=80))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_chances_of_both_orders_sum_to_one(seed: int, a: str, b: str) -> None:
     exercise = right_and_wrong(seed % 50)[0]
     person = WORLD.people(1, seed, length_bias=0.5, fatigue=0.3)[0]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.microcosm.world import World, recognize
+from tests.examples import examples
 
 WORLD = World(seed=0)
 COUNTRY = WORLD.countries[0]
@@ -80,13 +81,13 @@ def test_spaces_around_and_within_do_not_matter() -> None:
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_text_is_recognized_or_refused_without_error(text: str) -> None:
     recognize(text)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 60), st.characters())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_changed_instruction_is_refused_or_solved_as_it_stands(seed: int, place: int, letter: str) -> None:
     text = next(WORLD.exercises(random.Random(seed), 1)).instruction
     changed = text[:place] + letter + text[place + 1 :]

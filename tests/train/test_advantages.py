@@ -18,6 +18,7 @@ from agora.train.advantages import (
     token_mask,
     whiten,
 )
+from tests.examples import examples
 
 
 def _case(seed: int, rows: int, width: int) -> tuple[np.random.Generator, np.ndarray]:
@@ -27,7 +28,7 @@ def _case(seed: int, rows: int, width: int) -> tuple[np.random.Generator, np.nda
     return rng, length
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 9), st.floats(0, 1), st.floats(0, 1))
 def test_gae_equals_the_direct_double_sum(seed: int, rows: int, width: int, gamma: float, lam: float) -> None:
     rng, length = _case(seed, rows, width)
@@ -44,7 +45,7 @@ def test_gae_equals_the_direct_double_sum(seed: int, rows: int, width: int, gamm
         assert not found.advantage_BT[b, n:].any() and not found.return_BT[b, n:].any()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 8))
 def test_whitening_gives_zero_mean_and_unit_variance_over_real_tokens_alone(seed: int, rows: int, width: int) -> None:
     rng, length = _case(seed, rows, width)
@@ -72,7 +73,7 @@ def test_whitening_equal_values_gives_zeros_and_never_nan(value: float) -> None:
     assert np.array_equal(whiten(flat, np.asarray([4, 2, 1])), np.zeros((3, 4)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 7))
 def test_shaped_rewards_add_up_to_the_score_minus_the_penalty(seed: int, rows: int, width: int) -> None:
     rng, length = _case(seed, rows, width)
@@ -97,7 +98,7 @@ def test_kl_estimators_agree_in_the_mean_on_samples_of_the_policy() -> None:
     assert k3.mean() == pytest.approx(true, abs=2e-3) and k3.min() >= 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 4), st.integers(2, 6))
 def test_group_advantages_sum_to_zero_and_rloo_leaves_one_out(seed: int, prompts: int, k: int) -> None:
     scores = np.random.default_rng(seed).normal(size=(prompts, k))

@@ -78,7 +78,7 @@ LABELS = [
 
 
 def tolerance(label: str) -> float:
-    """Relative. A square of a sum of log-probabilities, or a beta above 1, enlarges what fp32 differs in by processor."""
+    """Relative. A square of a sum of log-probabilities, or a large beta, enlarges what fp32 differs in by processor."""
     return 2e-6 if label.startswith(("sppo_hard", "ipo_sum", "sigmoid_norm|beta=5.0")) else 1e-6
 
 

@@ -23,6 +23,7 @@ from agora.train.batch import (
 from agora.train.logprobs import sequence_logprobs, sum_by_sequence, target_logprobs
 from agora.train.losses import PAIR_LOSSES, beta_warning
 from agora.train.objectives import DPO, SFT, Objective, StepTotals, reference_logprobs
+from tests.examples import examples
 from tests.train import naive
 from tests.train.conftest import tiny_llama
 
@@ -92,7 +93,7 @@ def test_swapping_chosen_and_rejected_flips_the_margin(model: Any) -> None:
     assert margins(groups) == pytest.approx(-margins([(b, a) for a, b in groups]), rel=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.data())
 def test_log_probabilities_never_depend_on_the_batch_or_the_pad(data: st.DataObject) -> None:
     model = tiny_llama()
@@ -120,7 +121,7 @@ def test_recomputing_logits_in_chunks_changes_nothing(model: Any, monkeypatch: p
     assert relative(chunked[1], whole[1]) < 1e-6
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(16, 400))
 def test_every_group_travels_once_and_within_the_budget(lengths: list[int], budget: int) -> None:
     plan = list(plan_micro_batches(lengths, [1] * len(lengths), budget))
@@ -134,7 +135,7 @@ def test_wrong_beta_is_refused_in_one_line() -> None:
         DPO({}, beta=-1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 4))
 def test_sharing_a_prompt_changes_neither_log_probabilities_nor_gradients(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ from agora.core.errors import ConfigError
 from agora.core.tables import read_rows, write_jsonl
 from agora.curate.contamination import NgramIndex, Overlap
 from agora.curate.text import normalize
+from tests.examples import examples
 
 words = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=14)
 
@@ -24,7 +25,7 @@ def runs(text: str, n: int) -> list[tuple[str, ...]]:
 
 
 @given(st.lists(words, max_size=6), st.lists(words, max_size=6), st.integers(2, 7))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 def test_overlaps_are_those_of_a_comparison_of_sets(tests: list[list[str]], texts: list[list[str]], n: int) -> None:
     index = NgramIndex(n)
     for i, item in enumerate(tests):

@@ -16,6 +16,7 @@ from agora.curate.embeddings.store import VectorStore
 from agora.curate.neighbors import find_neighbors, keep_leaders
 from agora.curate.neighbors.exact import search_strips
 from agora.curate.neighbors.search import similarity_of
+from tests.examples import examples
 
 
 def units(rows: int, dim: int = 8, seed: int = 0) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_neighbors_are_those_of_all_pairs(tmp_path: Path, rows: int, rows_per_fi
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=7), st.integers(0, 3))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_any_cut_into_blocks_gives_the_same_neighbors(sizes: list[int], seed: int) -> None:
     vectors = units(sum(sizes), 4, seed)
     vectors[-1] = vectors[0]  # a tie
@@ -113,7 +114,7 @@ def test_of_a_chain_both_ends_stay() -> None:
 
 
 @given(st.integers(2, 40), st.integers(0, 100), st.floats(0.5, 0.95))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_keepers_hold_their_promises_for_any_rows_in_any_order(rows: int, seed: int, above: float) -> None:
     vectors = units(rows, 3, seed)
     product = plain(vectors)

@@ -22,6 +22,7 @@ from agora.curate.pairs.base import Draft
 from agora.curate.pairs.checks import checked
 from agora.curate.pairs.export import export_pairs, export_rows
 from agora.curate.pairs.layouts import EXPORTS, LAYOUTS
+from tests.examples import examples
 
 from .rows import pair, read_all, texts
 
@@ -80,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("format", list(LAYOUTS))
 @given(before=any_pairs().filter(is_fit))
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_a_layout_takes_is_read_back_the_same(format: str, before: PreferencePair, folder: Path) -> None:
     if not LAYOUTS[format].whole:
         assert export_rows(before, format)
@@ -97,7 +98,7 @@ def test_what_a_layout_takes_is_read_back_the_same(format: str, before: Preferen
 
 
 @given(before=any_pairs().filter(is_fit))
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_our_own_rows_are_read_back_equal(before: PreferencePair, folder: Path) -> None:
     path = folder / "own.jsonl"
     path.write_bytes(dumps(to_row(before)) + b"\n")

@@ -20,6 +20,7 @@ from agora.curate.pairs.lengths import LengthLimit, drop_long
 from agora.curate.pairs.mix import MixRecipe, MixResult, MixSource, mix, sample_pairs
 from agora.curate.pairs.repeats import find_repeats
 from agora.curate.pairs.split import prompt_key, split_by_prompt
+from tests.examples import examples
 
 from .rows import A, B, Q, pair, write_lines
 
@@ -181,7 +182,7 @@ def test_ties_contradict_nothing() -> None:
     assert find_repeats([pair(), pair(chosen=B, rejected=A, tie=True)]).opposite == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), max_size=25))
 def test_repeats_and_opposites_equal_a_comparison_of_all_with_all(rows: list[tuple[int, int, int]]) -> None:
     pairs = [pair(prompt=f"p{p}", chosen=f"a{c}", rejected=f"a{r}") for p, c, r in rows if c != r]
@@ -192,7 +193,7 @@ def test_repeats_and_opposites_equal_a_comparison_of_all_with_all(rows: list[tup
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_draw_takes_each_row_at_most_once_and_keeps_their_order(n: int, rows: int, seed: int) -> None:
     pairs = [pair(prompt=f"{i:03}") for i in range(n)]
     if rows > n:

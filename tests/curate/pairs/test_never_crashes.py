@@ -16,6 +16,7 @@ from agora.core.jsonl import Rejects
 from agora.core.records import PreferencePair, PromptItem
 from agora.core.schemas import from_row, to_row
 from agora.curate.pairs import PAIR_FORMATS, read_pairs, read_prompts
+from tests.examples import examples
 
 from .rows import SAMPLES
 
@@ -43,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=[f"{i}-{s.format}" for i, s in enumerate(SAMPLES)])
 @given(data=st.data())
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=list(HealthCheck))
 def test_broken_rows_of_a_format_are_read_or_refused(sample: Any, data: st.DataObject, folder: Path) -> None:
     rows = [row for given in sample.rows if isinstance(row := data.draw(broken(given)), dict)]
     _read(rows, sample.format, folder)
@@ -51,7 +52,7 @@ def test_broken_rows_of_a_format_are_read_or_refused(sample: Any, data: st.DataO
 
 @pytest.mark.parametrize("name", list(PAIR_FORMATS))
 @given(row=st.dictionaries(texts, values, max_size=3), columns=st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_values_in_the_columns_of_a_format_are_read_or_refused(
     name: str, row: dict[str, Any], columns: st.DataObject, folder: Path
 ) -> None:

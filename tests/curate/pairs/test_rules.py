@@ -14,6 +14,7 @@ from agora.core.records import Message
 from agora.curate.pairs import PairRule, parse_rule
 from agora.curate.pairs.records import RankedGroup, Response
 from agora.curate.pairs.rules import choose
+from tests.examples import examples
 
 NAMES = ("best_vs_random", "best_vs_worst", "all_pairs", "adjacent", "random_pair")
 
@@ -139,7 +140,7 @@ def test_a_wrong_rule_is_told_in_one_line(text: str, told: str) -> None:
 values = st.lists(st.integers(0, 4).map(float), max_size=7)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(values, st.sampled_from(NAMES), st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from(["drop", "soft"]))
 def test_the_better_one_never_scores_below_and_gaps_are_kept(
     scores: list[float], name: str, margin: float, ties: str

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agora.curate.personal import Hints, Span, find, find_names, find_secrets, find_shapes
 from agora.curate.personal.cards import is_card
 from agora.curate.personal.recall import read_labeled, recall_of
+from tests.examples import examples
 
 PARTS = [
     "ada@lovelace.org",
@@ -67,14 +68,14 @@ def test_offsets_do_not_depend_on_the_size_of_the_window(synthetic: Path) -> Non
     ),
     st.sampled_from(CHUNKS),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_text_is_found_the_same_in_windows_of_any_size(parts: list[str], chunk: int) -> None:
     text = " ".join(parts)
     assert find(text, chunk=chunk) == find(text, chunk=1 << 30)
 
 
 @given(st.text(max_size=400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_spans_of_any_text_lie_in_it(text: str) -> None:
     for span in find(text):
         assert 0 <= span.start < span.end <= len(text) and 0 < span.score <= 1

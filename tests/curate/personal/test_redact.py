@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agora.core.errors import UsageError
 from agora.curate.personal import STYLES, Span, Style, find, merged, redact, redact_fully, residual
+from tests.examples import examples
 
 PIECES = [
     "ada@lovelace.org",
@@ -41,7 +42,7 @@ def redacted(*texts: str, style: Style = "numbered") -> list[str]:
 
 
 @given(conversations, st.sampled_from(STYLES))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_nothing_is_found_in_what_was_redacted(texts: list[str], style: Style) -> None:
     done, _ = redact_fully(texts, [find(text) for text in texts], style=style)
     assert residual(done) == [[] for _ in texts]

@@ -39,6 +39,7 @@ from agora.rooms.collect.types import Ending, NewMessage, Params, Status
 from agora.store import Store
 from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publication
 from agora.store.ids import now_us
+from tests.examples import examples
 from tests.postgres import fresh_database, postgres_server
 
 TEXT = ConsentText("1", "en", "terms", "publication")
@@ -167,7 +168,9 @@ def test_no_query_is_an_error_of_the_database(store: Store) -> None:
 
 
 @given(words=st.text(max_size=60), text=st.text(max_size=200))
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_whatever_is_asked_both_halves_agree_on_what_a_word_is(words: str, text: str) -> None:
     try:
         query = parse_query(words)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from agora.core.records import Verdict
 from agora.core.tables import write_jsonl
 from agora.rooms.judge import k_sweep, leaderboard, relabel, reward_report
+from tests.examples import examples
 from tests.rooms.judge.support import make_pair, make_score
 
 OUTCOMES = st.sampled_from([1.0, 0.5, 0.0, -0.5, -1.0, None])
@@ -66,7 +67,7 @@ def close(a: Any, b: Any) -> bool:
     return a == b or (isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-7))
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=examples(12))
 @given(verdicts(), st.randoms())
 def test_the_order_of_models_files_and_verdicts_changes_nothing(rows: list[Verdict], rng: random.Random) -> None:
     by_model: dict[str, list[Verdict]] = {}
@@ -78,7 +79,7 @@ def test_the_order_of_models_files_and_verdicts_changes_nothing(rows: list[Verdi
     assert close(whole, board(shuffled, allow_partial=True))
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=examples(12))
 @given(verdicts(), st.integers(0, 40))
 def test_removing_an_answer_lowers_coverage_and_invents_nothing(rows: list[Verdict], which: int) -> None:
     gone = rows[which % len(rows)]
@@ -100,7 +101,7 @@ def test_removing_an_answer_lowers_coverage_and_invents_nothing(rows: list[Verdi
             assert now.get("wb_score") == model.get("wb_score")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.lists(st.tuples(OUTCOMES, LENGTHS, LENGTHS), min_size=1, max_size=30), st.integers(0, 3000))
 def test_swapping_the_answers_mirrors_the_reward(rows: list[tuple[float | None, int, int]], margin: int) -> None:
     forward = [make_pair(f"t{i}", v, n_chars=a, baseline_n_chars=b) for i, (v, a, b) in enumerate(rows)]
@@ -115,7 +116,7 @@ def test_swapping_the_answers_mirrors_the_reward(rows: list[tuple[float | None, 
         assert one.baselines["b"].counts == other.baselines["m"].counts[::-1]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(
     st.lists(st.tuples(OUTCOMES, LENGTHS, LENGTHS), min_size=1, max_size=30),
     st.lists(st.integers(0, 3000), min_size=1, max_size=6),

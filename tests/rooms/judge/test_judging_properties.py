@@ -15,6 +15,7 @@ from agora.rooms.judge.asking.judging import JudgingSettings, judge_into, make_d
 from agora.rooms.judge.asking.summary import ModelSummary
 from agora.rooms.judge.scoring.metrics import wb_scale
 from agora.rooms.judge.trust.calibrate import make_cases
+from tests.examples import examples
 
 TASKS, ANSWERS, TRUTH = make_cases(12, 3)
 THREE = [a for a in ANSWERS if a.model != "constant"]
@@ -37,7 +38,7 @@ SCORED = judged(THREE, SCORES)
 COMPARED = judged(THREE, PAIRS, ("flawed", "right"))
 
 
-@settings(deadline=None, max_examples=4)
+@settings(deadline=None, max_examples=examples(4))
 @given(st.integers(0, 10**6))
 def test_the_order_of_answers_changes_no_figure(seed: int) -> None:
     shuffled = random.Random(seed).sample(THREE, len(THREE))
@@ -53,7 +54,7 @@ def test_swapping_candidate_and_baseline_mirrors_the_reward(order: str) -> None:
     assert one == pytest.approx(-other)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=examples(12))
 @given(st.sets(st.integers(0, len(TASKS) - 1), min_size=1))
 def test_removing_answers_lowers_coverage_and_never_invents_numbers(kept: set[int]) -> None:
     tasks = [TASKS.tasks[i].id for i in sorted(kept)]

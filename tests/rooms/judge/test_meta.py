@@ -13,6 +13,7 @@ from agora.core.tables import write_json, write_jsonl
 from agora.rooms.judge import leaderboard
 from agora.rooms.judge.trust.meta import Rated, confidence, correlate
 from agora.rooms.judge.trust.meta_files import ratings_of, read_human, read_metrics
+from tests.examples import examples
 from tests.rooms.judge.support import make_pair, make_score
 
 
@@ -43,7 +44,7 @@ def test_without_intervals_there_is_no_separability_and_no_brier() -> None:
     assert (found.separability, found.agreement, found.brier, found.strict) == (None, None, None, 1.0)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=9, unique=True), st.randoms())
 def test_the_order_of_models_changes_nothing(values: list[float], rng: object) -> None:
     names = [f"m{i}" for i in range(len(values))]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agora.core.errors import DataError
 from agora.rooms.judge import TaskSet, macro, paired_difference, score_report, wb_scale
 from agora.rooms.judge.types import GROUP_WEIGHTS, GROUP_WEIGHTS_JUNE, GROUPS, Outcome, groups_of, unknown_tags
+from tests.examples import examples
 from tests.rooms.judge.support import make_pair, make_score, make_task
 
 TAGS = [tags[0] for tags in GROUPS.values()]
@@ -133,7 +134,7 @@ def test_equal_models_and_no_common_tasks_make_no_error() -> None:
     assert always.z == math.inf and always.separable
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(st.lists(st.integers(1, 10), min_size=2, max_size=30), st.randoms())
 def test_the_order_of_verdicts_changes_nothing(values: list[int], rng: random.Random) -> None:
     verdicts = [make_score(f"t{i}", float(v)) for i, v in enumerate(values)]

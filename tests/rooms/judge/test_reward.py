@@ -19,6 +19,7 @@ from agora.rooms.judge import (
     relabel,
     reward_report,
 )
+from tests.examples import examples
 from tests.rooms.judge.support import make_pair, make_score, make_task
 
 OUTCOMES = st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0])
@@ -128,7 +129,7 @@ def pairs(rows: list[tuple[float, int, int]]) -> list[Verdict]:
     return [make_pair(f"t{i}", v, n_chars=a, baseline_n_chars=b) for i, (v, a, b) in enumerate(rows)]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(st.lists(st.tuples(OUTCOMES, st.integers(0, 3000), st.integers(0, 3000)), min_size=1), st.integers(0, 3000))
 def test_a_sweep_equals_relabelling_at_each_margin(rows: list[tuple[float, int, int]], margin: int) -> None:
     verdicts = pairs(rows)

@@ -12,13 +12,14 @@ from agora.core.errors import DataError
 from agora.core.stats import paired_bootstrap
 from agora.rooms.judge import paired_difference
 from agora.rooms.judge.ranking.separability import separability
+from tests.examples import examples
 
 scores = st.lists(
     st.tuples(*[st.one_of(st.none(), st.integers(1, 10).map(float)) for _ in range(3)]), min_size=1, max_size=30
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(scores)
 def test_each_pair_is_the_paired_difference_of_its_common_tasks(rows: list[tuple[float | None, ...]]) -> None:
     values = np.array([[math.nan if v is None else v for v in row] for row in rows])

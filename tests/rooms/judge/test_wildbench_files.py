@@ -14,6 +14,7 @@ from agora.core.tables import write_jsonl
 from agora.rooms.judge.asking.answer_files import read_answers
 from agora.rooms.judge.formats.wildbench_files import output_rows, read_wildbench_tasks, task_rows
 from agora.rooms.judge.types import TaskSet
+from tests.examples import examples
 from tests.rooms.judge.support import make_answer, make_task
 
 
@@ -85,7 +86,7 @@ def tasks(draw: st.DrawFn) -> Task:
 
 
 @given(st.lists(tasks(), min_size=1, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_tasks_written_as_wildbench_writes_them_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, given_tasks: list[Task]
 ) -> None:
@@ -95,7 +96,7 @@ def test_tasks_written_as_wildbench_writes_them_are_read_back(
 
 
 @given(st.lists(st.tuples(NAMES, NAMES, TEXT), min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_answers_written_as_wildbench_writes_them_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
 ) -> None:

@@ -15,6 +15,7 @@ from agora.core.stats import wilson
 from agora.core.tables import read_records, write_jsonl
 from agora.rooms.preferences.pair_scores import ScoredPair, score_pairs
 from agora.rooms.preferences.reward_eval import evaluate_rewards, most_confident_errors
+from tests.examples import examples
 from tests.rooms.preferences.rewards import bradley_terry_rows, last_word_scorer, make_pair, make_scored
 
 FOUR = [make_scored(0, 2.0, 1.0), make_scored(1, 1.0, 2.0), make_scored(2, 1.0, 1.0), make_scored(3, 3.0, 0.0)]
@@ -98,7 +99,7 @@ def test_equal_margins_stay_in_one_group() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_groups_of_a_kind_always_hold_every_pair_once(rows: list[tuple[int, int, int]]) -> None:
     scored = [
         make_scored(i, float(c), float(r), chars=(c, r), subset=str(m % 3), margin=float(m))

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agora.rooms.synthesize import clean_instruction
+from tests.examples import examples
 
 PIECES = st.sampled_from(
     [
@@ -24,7 +25,7 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(st.characters()), st.lists(PIECES, max_size=12).map("".join))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(TEXTS, st.booleans())
 @example("1. 2. Answer: 3", True)
 @example("Question: Why? Answer: Task: x. Answer: y", True)
@@ -35,7 +36,7 @@ def test_cleaning_never_raises_and_twice_is_once(text: str, cut: bool) -> None:
     assert (twice.text, twice.ops, twice.flags) == (once.text, (), once.flags)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(TEXTS)
 def test_an_unflagged_unchanged_text_is_the_same_text(text: str) -> None:
     cleaned = clean_instruction(text)

@@ -25,6 +25,7 @@ from agora.rooms.collect.linking.rows import FASTCHAT_LOG, WILDCHAT_LOG, ReadLog
 from agora.rooms.collect.linking.tree import LinkRules, link_tree
 from agora.rooms.collect.records import stored_conversations
 from agora.store import Store
+from tests.examples import examples
 
 HEADERS = {"user-agent": "A", "accept-language": "en", "x-forwarded-for": "198.51.100.1, 10.0.0.1"}
 
@@ -219,7 +220,7 @@ histories = st.lists(texts, min_size=1, max_size=5).map(lambda t: t if len(t) % 
 logs = st.lists(st.tuples(histories, texts, st.integers(0, 90)), min_size=1, max_size=25)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(logs, st.randoms(use_true_random=False))
 def test_nothing_is_lost_and_the_order_of_the_lines_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, made: list[tuple[list[str], str, int]], rng: random.Random

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agora.rooms.collect.release.anonymity import QUASI, Anonymous, Column, class_sizes, generalize, histogram
 from agora.rooms.collect.release.coarser import browser_and_system, month_of, primary_tag, region_of, week_of
+from tests.examples import examples
 
 ISO = {"Germany": "DE", "France": "FR", "Japan": "JP"}
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:{0}.0) Gecko/20100101 Firefox/{0}.0"
@@ -45,7 +46,7 @@ def brute_force(found: Anonymous, subjects: Any) -> dict[int, int]:
     return {int(i): len(classes[published(found, i)]) for i in np.flatnonzero(found.kept)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rows=ROWS, k=st.integers(1, 6))
 def test_every_class_after_the_ladder_has_k_subjects_as_a_count_by_hand_finds(rows: list[Any], k: int) -> None:
     columns, subjects = columns_of(rows)
@@ -58,7 +59,7 @@ def test_every_class_after_the_ladder_has_k_subjects_as_a_count_by_hand_finds(ro
     assert sum(found.before.values()) == len(rows)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(rows=ROWS, k=st.integers(1, 6))
 def test_a_row_whose_class_is_large_enough_is_not_touched(rows: list[Any], k: int) -> None:
     columns, subjects = columns_of(rows)
@@ -69,7 +70,7 @@ def test_a_row_whose_class_is_large_enough_is_not_touched(rows: list[Any], k: in
         assert published(found, i) == tuple(columns[name].published(i) for name in QUASI)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(rows=ROWS, k=st.integers(2, 6))
 def test_rows_are_dropped_only_where_even_the_rest_has_too_few_subjects(rows: list[Any], k: int) -> None:
     columns, subjects = columns_of(rows)

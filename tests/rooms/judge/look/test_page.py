@@ -25,6 +25,7 @@ from agora.rooms.judge.look.data import Comparisons, mix_standard_error, page_da
 from agora.rooms.judge.look.page import figure, render_page
 from agora.rooms.judge.scoring.reward import reward_report
 from agora.rooms.judge.types import TaskSet
+from tests.examples import examples
 from tests.rooms.judge.look.sample import BASELINES, HOSTILE, SCRIPTS, Sample, make_sample
 from tests.rooms.judge.support import make_pair, make_score
 
@@ -61,7 +62,7 @@ ROWS = st.lists(
 
 
 @given(rows=ROWS, margin=st.none() | st.integers(0, 3000))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_compact_comparisons_give_the_reward_of_the_verdicts(
     rows: list[tuple[int, float, int, int]], margin: int | None
 ) -> None:

@@ -25,6 +25,7 @@ from agora.rooms.judge.mining.facts import language_name, token_counter
 from agora.rooms.judge.mining.mine import Mined, mine_tasks
 from agora.rooms.judge.mining.read import Candidate
 from agora.rooms.judge.mining.settings import TAGS, MineSettings
+from tests.examples import examples
 from tests.rooms.judge.mining.logs import WORDS, chat, request, rows
 from tests.rooms.judge.support import make_task
 
@@ -175,7 +176,7 @@ def test_a_sentence_model_finds_what_letters_do_not(mine: Mine) -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from(WORDS.split()), min_size=3, max_size=8), min_size=1, max_size=12))
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 def test_no_two_kept_requests_are_closer_than_the_threshold(
     tmp_path_factory: pytest.TempPathFactory, texts: list[list[str]]
 ) -> None:

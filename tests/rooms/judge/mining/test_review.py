@@ -20,6 +20,7 @@ from agora.rooms.judge.mining.freeze import freeze, read_frozen
 from agora.rooms.judge.mining.review import agreement, apply_edits, decide
 from agora.rooms.judge.mining.review_file import COLUMNS, protect, read_review, unprotect, write_review
 from agora.rooms.judge.types import TaskSet
+from tests.examples import examples
 from tests.rooms.judge.support import make_task
 
 TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
@@ -64,7 +65,7 @@ def test_a_cell_gives_its_text_back_and_is_no_formula(text: str) -> None:
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS, st.lists(TEXTS, max_size=3)), min_size=1, max_size=3))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
 def test_what_nobody_edits_comes_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, ending: str, made: list[tuple[str, str, list[str]]]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agora.core.stats import holm, paired_bootstrap
 from agora.rooms.preferences.study.effects import AVERAGE, Scored, compare, example_weights, with_holm
 from agora.rooms.preferences.types import EvalResult
+from tests.examples import examples
 
 
 def results(scores: dict[str, dict[str, list[float | None]]]) -> Scored:
@@ -101,14 +102,14 @@ def test_p_values_are_corrected_over_the_named_columns_of_all_values() -> None:
     assert all(math.isnan(e.p_holm) for table in corrected for e in table if e.column == "a1")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(1, 9), min_size=1, max_size=3), min_size=1))
 def test_weights_sum_to_one(sizes: dict[str, list[int]]) -> None:
     model = results({c: {f"{c}{i}": [0.5] * n for i, n in enumerate(tests)} for c, tests in sizes.items()})
     assert sum(example_weights(model, list(model.scores), by_category=True).values()) == pytest.approx(1.0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.integers(0, 10_000))
 def test_swapping_sides_turns_the_effect_round(seed: int) -> None:
     a, b = {0: draw(seed)}, {0: draw(seed + 1)}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agora.rooms.preferences.study.fingerprint import Renderings, canonical, fingerprint, loss_code
 from agora.rooms.preferences.study.stage import Stage, descendants, in_order
+from tests.examples import examples
 from tests.rooms.preferences.toy import make_base, write_pairs, write_prompts
 
 _VALUES = st.recursive(
@@ -24,7 +25,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.dictionaries(st.text(max_size=4), _VALUES, max_size=4))
 def test_the_order_of_keys_does_not_matter(value: dict[str, object]) -> None:
     assert canonical(value) == canonical(dict(reversed(value.items())))

@@ -13,6 +13,7 @@ from agora.core.config import build_config
 from agora.core.errors import ConfigError
 from agora.rooms.preferences.study.proof import prove, require_clean
 from agora.rooms.preferences.study.recipe import Recipe, arms_of
+from tests.examples import examples
 from tests.rooms.preferences.study.test_recipe import BASE
 
 
@@ -57,7 +58,7 @@ _BLOCKS = {
 }
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(block=st.sampled_from(sorted(set(_BLOCKS) - {"data"})), reach=st.data())
 def test_whatever_else_differs_is_found(block: str, reach: st.DataObject) -> None:
     patch = {key: reach.draw(strategy) for key, strategy in _BLOCKS[block].items()}
