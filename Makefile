@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 AXE := $(VENV)/axe/package/axe.min.js
 AXE_VERSION := 4.14.1
+# Two processes, a file of tests to each at a time, in the order of tests/conftest.py.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 export AGORA_PROGRESS ?=
 # Python 3.11 or later with venv; on Debian the module is a package of its own.
 .DEFAULT_GOAL := help
@@ -26,19 +28,20 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## align a small model end to end and print the path of the report (about three minutes)
 	$(BIN)/agora loop --out runs/demo
 
-test: lint test-fast-only ## lint, type-check and test (under eight minutes on two cores)
+test: $(STAMP) style ## lint, type-check and test (under eight minutes on two cores)
+	@$(MAKE) --no-print-directory -j2 types test-fast-only
 
 test-fast: $(STAMP) test-fast-only ## the unit tests alone
 
 .PHONY: test-fast-only
 test-fast-only: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not browser'
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(TWO) -m 'not slow and not browser'
 
 test-all: $(STAMP) lint ## every test, the slow ones too
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 		{ apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; } || echo "no PostgreSQL: its tests are skipped"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,serve-peer,embed,ray]'
-	AGORA_EXAMPLES=all OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not browser'
+	AGORA_EXAMPLES=all OMP_NUM_THREADS=1 $(BIN)/pytest $(TWO) -m 'not browser'
 	$(MAKE) test-browser
 
 test-browser: $(STAMP) ## tests in a real headless Chromium (installed when missing)
@@ -57,11 +60,16 @@ harness: $(STAMP) ## lm-eval and inspect_ai in an environment of their own, for 
 	@test -x .harness/bin/python || $(PYTHON) -m venv .harness
 	.harness/bin/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)" -e '.[harness]'
 
-lint: $(STAMP) ## format, lint, types, import rules
+lint: style types ## format, lint, import rules, types
+
+.PHONY: style types
+style: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: $(STAMP)
+	$(BIN)/mypy
 
 bench: $(STAMP) ## measure against peers in one run; results are printed, nothing is asserted
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,serve-peer]'

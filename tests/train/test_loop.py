@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,7 @@ from agora.train.loop import groups_of_step, num_steps, train
 from agora.train.objectives import DPO, SFT, reference_logprobs
 from tests.train import naive
 from tests.train.conftest import tiny_llama
+from tests.train.kills import exits_of
 
 CONFIG = TrainConfig(learning_rate=1e-3, epochs=3, batch_size=4, token_budget=200, checkpoint_every_s=1e-6)
 
@@ -75,28 +72,20 @@ def test_resume_ends_with_the_same_bits_as_an_unbroken_run(tmp_path: Path, stop_
 
 
 def test_kill_nine_in_the_middle_loses_nothing(tmp_path: Path) -> None:
-    script = textwrap.dedent(
-        f"""
-        import os, signal, sys
+    imports = """
         from pathlib import Path
-        import torch
         from tests.train.test_loop import CONFIG, sft_groups
         from tests.train.conftest import tiny_llama
         from agora.train.loop import train
         from agora.train.objectives import SFT
-        torch.set_num_threads(1)
-        def die(entry):
-            if entry.step == int(sys.argv[1]):
-                os.kill(os.getpid(), signal.SIGKILL)
+        tiny_llama()  # loads the model class, which takes longer than the training
+    """
+    body = f"""
         model = tiny_llama()
         train(model, sft_groups(), SFT(), CONFIG, checkpoint_dir=Path({str(tmp_path)!r}), on_step=die)
         torch.save(model.state_dict(), {str(tmp_path / "final.pt")!r})
-        """
-    )
-    root = Path(__file__).resolve().parents[2]
-    for kill_at in (3, 6, 0):
-        done = subprocess.run([sys.executable, "-c", script, str(kill_at)], cwd=root, env={**os.environ})
-        assert done.returncode == (-signal.SIGKILL if kill_at else 0)
+    """
+    assert exits_of(imports, body, (3, 6, 0)) == [-signal.SIGKILL, -signal.SIGKILL, 0]
     torch.set_num_threads(1)
     unbroken = tiny_llama()
     train(unbroken, sft_groups(), SFT(), CONFIG)

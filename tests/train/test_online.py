@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,7 @@ from agora.train.online_config import OnlineConfig
 from agora.train.render import encode_pair
 from agora.train.rewards import FunctionReward, Response, WeightedReward, length_reward, score_responses
 from agora.train.rollout import encode_prompts
+from tests.train.kills import exits_of
 from tests.train.letters import letter_prompts, letters_model, letters_tokenizer, value_model
 
 
@@ -212,26 +209,18 @@ def test_resume_ends_with_the_same_bits_as_an_unbroken_run(tmp_path: Path, algor
 
 
 def test_kill_nine_in_the_middle_of_ppo_loses_nothing(tmp_path: Path) -> None:
-    script = textwrap.dedent(
-        f"""
-        import os, signal, sys
+    imports = """
         from pathlib import Path
-        import torch
-        torch.set_num_threads(1)
         from tests.train.test_online import config, run
         from tests.train.letters import letters_model
-        def die(entry):
-            if entry.step == int(sys.argv[1]):
-                os.kill(os.getpid(), signal.SIGKILL)
+        letters_model()  # loads the model class, which takes longer than the training
+    """
+    body = f"""
         model, folder = letters_model(), Path({str(tmp_path)!r})
         run(model, config(), checkpoint_dir=folder / "checkpoints", rollout_dir=folder / "rollouts", on_step=die)
         torch.save(model.state_dict(), folder / "final.pt")
-        """
-    )
-    root = Path(__file__).resolve().parents[2]
-    for kill_at in (3, 0):
-        done = subprocess.run([sys.executable, "-c", script, str(kill_at)], cwd=root, env={**os.environ})
-        assert done.returncode == (-signal.SIGKILL if kill_at else 0)
+    """
+    assert exits_of(imports, body, (3, 0)) == [-signal.SIGKILL, 0]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     unbroken = letters_model()

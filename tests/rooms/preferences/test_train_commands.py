@@ -48,6 +48,7 @@ def trained(*arguments: str) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow  # four starts of the command
 def test_a_reward_model_then_ppo_against_it_from_the_command_line(folder: Path) -> None:
     start, data = str(folder / "start"), str(folder / "pairs.jsonl")
     reward = trained(
