@@ -119,12 +119,13 @@ def _annotations(rng: random.Random, own: str, reply: bool, place: Any, language
 def ours(url: str, workers: int, *, redacted: bool) -> int:
     """Scan, gate, anonymize and write; how many conversations were written."""
     from agora.core.workers import LocalRunner, Runner, SerialRunner
+    from agora.rooms.collect.release.asked import Asked, engine_of
     from agora.rooms.collect.release.found import wanted_versions
-    from agora.rooms.collect.release.plan import anonymize, freeze
+    from agora.rooms.collect.release.plan import freeze
     from agora.rooms.collect.release.pseudonyms import ReleaseKey
-    from agora.rooms.collect.release.scan import Asked, engine_of
     from agora.rooms.collect.release.settings import RedactionSettings, ReleaseSettings
-    from agora.rooms.collect.release.shards import WriteShard, cut_slices
+    from agora.rooms.collect.release.shards import WriteShard
+    from agora.rooms.collect.release.shown import anonymize, cut_slices
 
     # small files, so that two processes have something to share
     settings = ReleaseSettings(shard_mb=2, redaction=RedactionSettings(on=redacted, residual_scan=redacted))
@@ -133,21 +134,36 @@ def ours(url: str, workers: int, *, redacted: bool) -> int:
         wanted = wanted_versions(connection, {})
     with tempfile.TemporaryDirectory() as folder:
         asked = Asked(url, Path(folder), ReleaseKey(b"k" * 32), settings, "ODC-BY 1.0", 7 * DAY, NOW, wanted)
-        began = time.perf_counter()
+        marks = [(time.perf_counter(), _cpu())]
         plan = freeze(asked, runner, 4 * workers)
-        scanned = time.perf_counter()
+        marks.append((time.perf_counter(), _cpu()))
         shown = anonymize(plan, settings.profile, settings.k, ())
-        cut_slices(asked, shown.table, plan.shards)
-        generalized = time.perf_counter()
-        rows = shown.table.num_rows
+        cut_slices(asked, plan, shown)
+        marks.append((time.perf_counter(), _cpu()))
+        rows = shown.rows
         del shown
         done = sum(s.rows for s in runner.map(WriteShard(asked, plan.shards, plan.public_names), range(plan.shards)))
-        written = time.perf_counter()
+        marks.append((time.perf_counter(), _cpu()))
         size = sum(file.stat().st_size for file in (Path(folder) / "data").iterdir())
     assert done == rows
-    stages = {"scan_s": scanned - began, "anonymize_s": generalized - scanned, "write_s": written - generalized}
+    stages: dict[str, float] = {}
+    spans = zip(("scan", "anonymize", "write"), marks, marks[1:], strict=False)
+    for name, (clock, cpu), (clock_after, cpu_after) in spans:
+        stages |= {f"{name}_s": clock_after - clock, f"{name}_cpu_s": cpu_after - cpu}
     print(json.dumps({"rows": done, "mb": size / 1e6, "shards": plan.shards, **stages}))
     return done
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of those it waited for."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
+
+
+def _peak_mb() -> float:
+    """The largest resident set of this process since it began; ``getrusage`` would also tell of the one before exec."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1000
 
 
 def plain(url: str) -> int:
@@ -196,18 +212,19 @@ def planned(count: int) -> int:
 
     from agora.core.jsonl import write_json
     from agora.core.workers import SerialRunner
-    from agora.rooms.collect.release.plan import _put_together, anonymize, freeze, write_arrow
+    from agora.rooms.collect.release.asked import Asked
+    from agora.rooms.collect.release.plan import _put_together, freeze
     from agora.rooms.collect.release.pseudonyms import ReleaseKey
-    from agora.rooms.collect.release.scan import Asked, Scanned, plan_schema
+    from agora.rooms.collect.release.scan import Scanned, names_schema, plan_schema
     from agora.rooms.collect.release.settings import ReleaseSettings
-    from agora.rooms.collect.release.shards import cut_slices
+    from agora.rooms.collect.release.shown import anonymize, cut_slices
 
     rng, schema, people = np.random.default_rng(0), plan_schema(), count * 3 // 100
     with tempfile.TemporaryDirectory() as folder:
         asked = Asked("", Path(folder), ReleaseKey(b"k" * 32), ReleaseSettings(), "ODC-BY 1.0", 0, NOW, frozenset())
         parts = []
-        for index, start in enumerate(range(0, count, 50_000)):
-            n = min(50_000, count - start)
+        for index, start in enumerate(range(0, count, 20_000)):
+            n = min(20_000, count - start)
             who = rng.integers(0, people, n)
             made = {
                 "conversation_id": [f"C{i:025d}" for i in range(start, start + n)],
@@ -226,16 +243,16 @@ def planned(count: int) -> int:
                 "order": [sha256(str(start + i).encode()).digest()[:16] for i in range(n)],
             }
             columns = [pa.array(made[f.name], f.type) if f.name in made else pa.nulls(n, f.type) for f in schema]
-            write_arrow(Path(folder) / f"rows-{index:05d}.arrow", pa.table(columns, schema=schema))
-            empty = pa.table([pa.array([], pa.binary())] * 2, names=["name", "person"])
-            write_arrow(Path(folder) / f"names-{index:05d}.arrow", empty)
+            for stem, table in (("rows", pa.table(columns, schema=schema)), ("names", names_schema().empty_table())):
+                with pa.ipc.new_stream(str(Path(folder) / f"{stem}-{index:05d}.arrows"), table.schema) as writer:
+                    writer.write_table(table)
             parts.append(Scanned(index, n, n, {}))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        before = _peak_mb()
         began = time.process_time()
         write_json(Path(folder) / "frozen.json", _put_together(asked, parts))
         plan = freeze(asked, SerialRunner(), 1)
         shown = anonymize(plan, "compat-1m", 5, ())
-        cut_slices(asked, shown.table, plan.shards)
+        cut_slices(asked, plan, shown)
         seconds = time.process_time() - began
         assert (shown.k or 0) >= 5
         print(json.dumps({"rows": plan.rows, "shards": plan.shards, "cpu_plan_s": seconds, "before_mb": before}))
@@ -298,8 +315,8 @@ def _only(what: str, url: str) -> None:
         planned(int(url))
     else:
         ours(url, 2 if what == "ours 2" else 1, redacted=what == "redacted")
-    peaks = [resource.getrusage(who).ru_maxrss / 1000 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(json.dumps({"peak_mb": peaks[0], "peak_worker_mb": peaks[1]}))
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    print(json.dumps({"peak_mb": _peak_mb(), "peak_worker_mb": children}))
 
 
 def _stages(told: dict[str, Any]) -> float:

@@ -19,6 +19,7 @@ from agora.curate.importers.read import import_conversations
 from agora.curate.importers.schemas import published_schema
 from agora.curate.importers.wildchat import conversation_hash
 from agora.rooms.collect.erase import erase_conversations
+from agora.rooms.collect.release import plan, scan, shards
 from agora.rooms.collect.release.profiles import row_sha256, schema_of
 from agora.rooms.collect.release.retract import retract_release
 from agora.rooms.collect.release.settings import PROFILES
@@ -125,6 +126,18 @@ def test_a_row_is_called_back_by_a_hash_that_everyone_can_compute(store: Store, 
     }
     with store.reading() as connection:
         assert computed == {bytes(d) for d in connection.scalars(select(RELEASE_ROWS.c.row_sha256))}
+
+
+def test_a_list_in_many_pieces_gives_the_same_bytes(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(store, tmp_path / "whole", name="r", k=3)
+    monkeypatch.setattr(scan, "_BATCH", 13)
+    monkeypatch.setattr(scan, "_WRITTEN_AT_ONCE", 20)
+    monkeypatch.setattr(plan, "_DEALT", 25)
+    monkeypatch.setattr(shards, "_BATCH", 7)
+    build(store, tmp_path / "pieces", name="r", k=3)
+    assert hashes(tmp_path / "pieces") == hashes(tmp_path / "whole")
 
 
 @pytest.mark.slow

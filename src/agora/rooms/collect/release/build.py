@@ -26,16 +26,18 @@ from agora.core.jsonl import read_json, write_json, write_jsonl
 from agora.core.lock import FolderLock
 from agora.core.workers import LocalRunner, Runner, SerialRunner
 from agora.rooms.collect.release import publish
+from agora.rooms.collect.release.asked import DAY_US, Asked
 from agora.rooms.collect.release.card import write_card
+from agora.rooms.collect.release.columns import read_batches
 from agora.rooms.collect.release.facts import Facts
 from agora.rooms.collect.release.found import wanted_versions
 from agora.rooms.collect.release.gates import HARD, Tally, gates_of
-from agora.rooms.collect.release.plan import Plan, anonymize, freeze, read_arrow
+from agora.rooms.collect.release.plan import Plan, freeze
 from agora.rooms.collect.release.profiles import schema_of
 from agora.rooms.collect.release.pseudonyms import ReleaseKey
 from agora.rooms.collect.release.report import write_report
-from agora.rooms.collect.release.scan import DAY_US, Asked
-from agora.rooms.collect.release.shards import Counted, Shard, WriteShard, cut_slices
+from agora.rooms.collect.release.shards import Counted, Shard, WriteShard
+from agora.rooms.collect.release.shown import anonymize, cut_slices
 from agora.rooms.collect.settings import ServeSettings
 from agora.store import Store
 from agora.store.ids import now_us
@@ -55,7 +57,6 @@ _TOLD = (
     "removals-*.jsonl",
     "manifest.json",
 )
-_ROWS = 20_000  # release rows in one transaction
 _TRIES = 20
 
 
@@ -190,7 +191,7 @@ class _Build:
             shown = anonymize(plan, self.asked.settings.profile, self.asked.settings.k, gone)
             shards: list[Shard] = []
             if not hopeless:
-                cut_slices(self.asked, shown.table, plan.shards)
+                cut_slices(self.asked, plan, shown)
                 work = WriteShard(self.asked, plan.shards, plan.public_names)
                 shards = sorted(self.runner.map(work, range(plan.shards)), key=lambda shard: shard.index)
             found = {i for shard in shards for i in shard.counted.gone}
@@ -306,10 +307,8 @@ class _Build:
             return True
         self.store.write(lambda c: publish.forget_rows(c, self.release))
         for shard in facts.shards:
-            table = read_arrow(shard.hashes)
-            for batch in table.to_batches(max_chunksize=_ROWS):
-                columns = [batch[column].to_pylist() for column in ("conversation_id", "row_sha256", "person")]
-                rows = list(zip(*columns, strict=True))
+            for batch in read_batches(shard.hashes):
+                rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
                 self.store.write(partial(publish.add_rows, release=self.release, rows=rows))
         done = self.store.write(lambda c: publish.publish(c, self.release, facts.rows, report, manifest))
         if not done:

@@ -10,7 +10,7 @@ import yaml
 
 from agora.rooms.collect.release.coarser import LADDER_NOTE
 from agora.rooms.collect.release.facts import Facts
-from agora.rooms.collect.release.plan import SHOWN
+from agora.rooms.collect.release.shown import SHOWN
 
 _SIZES = (
     (1000, "n<1K"),

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agora.rooms.collect.release.asked import Asked
 from agora.rooms.collect.release.gates import Gate
-from agora.rooms.collect.release.plan import SHOWN, Plan, Shown
-from agora.rooms.collect.release.scan import Asked
+from agora.rooms.collect.release.plan import Plan
 from agora.rooms.collect.release.shards import Counted, Shard
+from agora.rooms.collect.release.shown import SHOWN, Shown
 
 DIGITS = 4
 
@@ -59,13 +60,12 @@ class Facts:
     @property
     def subjects(self) -> int:
         """Distinct people in the release."""
-        return len(self.shown.table["person"].unique())
+        return self.shown.subjects
 
     @property
     def countries(self) -> dict[str, int]:
         """Conversations by published country."""
-        counts = self.shown.table["country"].value_counts().to_pylist()
-        return {count["values"] or "not given": count["counts"] for count in counts}
+        return self.shown.countries
 
     @property
     def failed(self) -> list[Gate]:

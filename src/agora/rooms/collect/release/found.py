@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, select
 
 from agora.core.errors import UsageError
 from agora.rooms.collect.enrich.annotations import KINDS
-from agora.rooms.collect.tables import ANNOTATIONS
+from agora.rooms.collect.tables import ANNOTATIONS, MESSAGES
 
 #: How versions of annotations begin that an operator made on one message; they come beside those of the pipeline.
 BY_HAND = "person:"
@@ -26,6 +26,8 @@ Result = Mapping[str, Any]
 _BIT = {kind: 1 << i for i, kind in enumerate(KINDS)}
 _NOTHING: Result = {}
 _MINORS = ('minors":true', 'minors": true')
+_FIELD, _ENTRY = "\x1f", "\x1e"  # control characters, of which JSON holds none
+_MOST_KNOWN = 20_000
 
 
 def wanted_versions(connection: Connection, pinned: Mapping[str, str]) -> Wanted:
@@ -79,19 +81,23 @@ class Findings:
 
     def add(self, kind: str, version: str, result_json: str, wanted: Wanted) -> None:
         """Take in an annotation."""
-        if kind == "tox" and (_MINORS[0] in result_json or _MINORS[1] in result_json):
-            self.minors = self.minors or is_of_minors(orjson.loads(result_json))
-        if (kind, version) in wanted:
-            self.kinds |= _BIT[kind]
-            if kind == "tox":
-                self._tox = {**self._tox, _provider(version): result_json}
-            elif kind in ("pii", "secret"):
-                if len(result_json) > 14:  # longer than {"spans": []}
-                    setattr(self, kind, orjson.loads(result_json).get("spans", ()))
-            elif kind in ("lang", "geo", "topic"):
-                setattr(self, kind, parsed(result_json))
-        elif kind == "pii" and version.startswith(BY_HAND):
-            self.by_hand = (*self.by_hand, *orjson.loads(result_json).get("spans", ()))
+        if kind == "tox":
+            if _MINORS[0] in result_json or _MINORS[1] in result_json:
+                self.minors = self.minors or is_of_minors(orjson.loads(result_json))
+            if (kind, version) in wanted:
+                self._take(_BIT[kind], "_tox", {_provider(version): result_json})
+        else:
+            self._take(*_read(kind, version, result_json, wanted))
+
+    def _take(self, bit: int, name: str, value: Any) -> None:
+        """Take in what was read of an annotation: which kind is known by it, and what it says."""
+        self.kinds |= bit
+        if name == "_tox":
+            self._tox = {**self._tox, **value}
+        elif name == "by_hand":
+            self.by_hand = (*self.by_hand, *value)
+        elif name:
+            setattr(self, name, value)
 
     def bring(self, kind: str, result: Result, provider: str = "") -> None:
         """Take in what an import knows, unless there is an annotation of our own."""
@@ -108,9 +114,34 @@ class Findings:
         """Moderation results by provider."""
         return {name: orjson.loads(r) if isinstance(r, str) else r for name, r in self._tox.items()}
 
+    @property
+    def openai(self) -> Result | None:
+        """What OpenAI's moderation said, if it was asked."""
+        result = self._tox.get("openai")
+        return orjson.loads(result) if isinstance(result, str) else result
+
+    @property
+    def detoxify(self) -> Result | None:
+        """Detoxify's seven scores, if it was asked."""
+        for result in self._tox.values():
+            if isinstance(result, str):
+                if "detoxify" not in result:
+                    continue
+                result = orjson.loads(result)
+            if scores := detoxify_of(result):
+                return scores
+        return None
+
     def is_toxic(self, threshold: float) -> bool:
         """Whether a provider flagged the message, or Detoxify scored it above the threshold."""
-        return any_toxic(self.tox, threshold)
+        for result in self._tox.values():
+            if isinstance(result, str):
+                if _plainly_not(result):
+                    continue
+                result = orjson.loads(result)
+            if result.get("flagged") or detoxify_of(result).get("toxicity", 0.0) > threshold:
+                return True
+        return False
 
     @property
     def spans(self) -> list[Result]:
@@ -123,20 +154,83 @@ class Findings:
 NOTHING = Findings()
 
 
-def collect(rows: Iterable[Sequence[Any]], wanted: Wanted) -> dict[str, Findings]:
-    """Findings by message, from rows of message, kind, version and result."""
-    found: dict[str, Findings] = {}
-    for message, kind, version, result_json in rows:
-        held = found.get(message)
-        if held is None:
-            held = found[message] = Findings()
-        held.add(kind, version, result_json, wanted)
-    return found
+def annotations_column(*, scores: bool) -> ColumnElement[str | None]:
+    """All annotations of a message as one text, for a query over ``messages``; :class:`Reader` takes it apart.
+
+    A row a message is half the work of a row an annotation, for the database and for its reader.
+
+    Args:
+        scores: also what moderation said; else only that it was asked, and what it says of minors.
+    """
+    a = ANNOTATIONS.c
+    result: ColumnElement[str] = a.result_json
+    if not scores:
+        of_minors = or_(*(a.result_json.like(f"%{sign}%") for sign in _MINORS))
+        result = case((and_(a.kind == "tox", not_(of_minors)), ""), else_=a.result_json)
+    entry = a.kind + _FIELD + a.pipeline_version + _FIELD + result
+    return (
+        select(func.aggregate_strings(entry, _ENTRY))
+        .where(a.message_id == MESSAGES.c.message_id)
+        .correlate(MESSAGES)
+        .scalar_subquery()
+    )
 
 
-def any_toxic(tox: Mapping[str, Result], threshold: float) -> bool:
-    """Whether a provider flagged, or Detoxify scored above the threshold."""
-    return any(r.get("flagged") or detoxify_of(r).get("toxicity", 0.0) > threshold for r in tox.values())
+class Reader:
+    """Reads :func:`annotations_column`. Equal texts give the same findings, so nobody may change them.
+
+    Args:
+        wanted: the versions that count.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._known: dict[str, Findings] = {}
+        self._entries: dict[str, tuple[int, str, Any]] = {}
+
+    def read(self, told: str | None) -> Findings:
+        """The findings of one message."""
+        if not told:
+            return NOTHING
+        found = self._known.get(told)
+        if found is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = self._known[told] = self.read_anew(told)
+        return found
+
+    def read_anew(self, told: str | None) -> Findings:
+        """Findings that nobody else has."""
+        found = Findings()
+        for entry in told.split(_ENTRY) if told else ():
+            known = self._entries.get(entry)
+            if known is None:
+                kind, version, result_json = entry.split(_FIELD)
+                if kind == "tox":  # hardly ever twice the same
+                    found.add(kind, version, result_json, self._wanted)
+                    continue
+                if len(self._entries) >= _MOST_KNOWN:
+                    self._entries.clear()
+                known = self._entries[entry] = _read(kind, version, result_json, self._wanted)
+            found._take(*known)
+        return found
+
+
+def _read(kind: str, version: str, result_json: str, wanted: Wanted) -> tuple[int, str, Any]:
+    """What an annotation other than of toxicity says: the kind's bit, the attribute of findings, its value."""
+    if (kind, version) in wanted:
+        if kind in ("lang", "geo", "topic"):
+            return _BIT[kind], kind, parsed(result_json)
+        spans = kind in ("pii", "secret") and len(result_json) > 14  # longer than {"spans": []}
+        return (_BIT[kind], kind, orjson.loads(result_json).get("spans", ())) if spans else (_BIT[kind], "", None)
+    if kind == "pii" and version.startswith(BY_HAND):
+        return 0, "by_hand", orjson.loads(result_json).get("spans", ())
+    return 0, "", None
+
+
+def _plainly_not(result_json: str) -> bool:
+    """Whether the text alone tells that a result is not toxic; most of them are not, and reading one takes longer."""
+    return '"flagged":false' in result_json and "detoxify" not in result_json and result_json.count('"flagged"') == 1
 
 
 def detoxify_of(result: Result) -> Result:

@@ -21,23 +21,19 @@ class Imported:
     headers: Mapping[str, str]
 
 
-def fill_from_import(imported_zstd: bytes, message_ids: Sequence[str], found: dict[str, Findings]) -> Imported:
+def fill_from_import(imported_zstd: bytes, found: Sequence[Findings]) -> Imported:
     """Add to the findings what only the import knows.
 
     Args:
         imported_zstd: as the store keeps it.
-        message_ids: the messages of the conversation as of the release, in the order of their ids.
-        found: findings by message; messages without any get one.
+        found: of the messages of the conversation as of the release, in the order of their ids; changed in place.
     """
     told = carried(imported_zstd)
-    if len(message_ids) != len(told.messages):
+    if len(found) != len(told.messages):
         return Imported(None, {})  # it came after the moment of the release
     row = told.meta.get("row")
     whole: Mapping[str, Any] = row if isinstance(row, Mapping) else {}
-    for i, (message, own) in enumerate(zip(message_ids, told.messages, strict=True)):
-        held = found.get(message)
-        if held is None:
-            held = found[message] = Findings()
+    for i, (held, own) in enumerate(zip(found, told.messages, strict=True)):
         _fill(held, own["meta"], _at(whole, "openai_moderation", i), _at(whole, "detoxify_moderation", i))
     persons = [m["meta"].get("hashed_ip") for m in told.messages]
     return Imported(most_frequent(persons) or _text(whole.get("hashed_ip")), _headers(told, whole))

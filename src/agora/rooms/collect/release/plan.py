@@ -1,36 +1,31 @@
-"""The frozen input list: put together from the scans, in the order of the release, cut into shards.
+"""The frozen input list: put together from the scans, in the order of the release, with the number of each shard.
 
 Rows are ordered by what stands for their person and then by what stands for the conversation, so that the order of a
-release tells nothing of time. Everything is columns in Arrow files beside the build.
+release tells nothing of time. They are dealt into files by the first digits of their person's pseudonym and sorted one
+file after another, so that memory does not grow with the list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agora.core.files import atomic_file
 from agora.core.jsonl import read_json, write_json
 from agora.core.workers import Runner
-from agora.rooms.collect.release.anonymity import QUASI, Anonymous, Column, class_sizes, generalize
-from agora.rooms.collect.release.gates import EXAMPLES, Tally
-from agora.rooms.collect.release.scan import Asked, Scan, Scanned, engine_of, plan_schema, split_store
+from agora.rooms.collect.release.asked import Asked, engine_of
+from agora.rooms.collect.release.columns import bytes_of, read_stream, write_batches
+from agora.rooms.collect.release.gates import Tally
+from agora.rooms.collect.release.scan import REPEATING, Scan, Scanned, plan_schema, split_store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_PART = 100_000  # rows of the plan that are written together
+_DEALT = 50_000  # rows of a file that is sorted at once
+_MOST_FILES = 200
 _ROW_BYTES = 400  # of a round beside its text, at most, compressed
-#: The quasi-identifiers that the rows of a profile show.
-SHOWN: Mapping[str, tuple[str, ...]] = {
-    "compat-1m": QUASI,
-    "compat-4.8m": QUASI,
-    "native": QUASI,
-    "messages": ("language",),
-    "sharegpt": ("language",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +82,6 @@ def freeze(asked: Asked, runner: Runner, parts: int) -> Plan:
 
 
 def _put_together(asked: Asked, scanned: Sequence[Scanned]) -> dict[str, Any]:
-    import numpy as np
-    import pyarrow as pa
-
     tally, notes = Tally(), dict.fromkeys(("automated", "cut", "with_branches"), 0)
     iso_of: dict[str, str] = {}
     for part in scanned:
@@ -97,26 +89,17 @@ def _put_together(asked: Asked, scanned: Sequence[Scanned]) -> dict[str, Any]:
         iso_of |= part.iso_of
         for name, count in part.notes.items():
             notes[name] += count
-    files = [asked.folder / f"rows-{part.index:05d}.arrow" for part in scanned]
-    found = [read_arrow(file) for file in files] or [plan_schema().empty_table()]
-    table = pa.concat_tables(found).unify_dictionaries()
-    del found
-    rounds = table["rounds"].to_numpy()
-    # numbered in the order of the store, before the order of the release is known; see ReleaseKey.turn
-    table = table.append_column("first_turn", pa.array(np.cumsum(rounds, dtype=np.int64) - rounds))
-    order = pa.compute.sort_indices(table, sort_keys=[("person", "ascending"), ("order", "ascending")])
-    size = np.cumsum((table["bytes"].to_numpy() + _ROW_BYTES * rounds)[order.to_numpy()])
-    shard = ((size - 1) // (asked.settings.shard_mb * 1_000_000)).astype(np.int32)
-    _write_in_order(asked.folder / "plan.arrow", table, order, shard)
-    rows = table.num_rows
-    del table
-    pa.default_memory_pool().release_unused()
-    names = _public_names(asked, len(scanned))
-    for file in [*files, *asked.folder.glob("names-*.arrow")]:
-        file.unlink()
+    rows = sum(part.rows for part in scanned)
+    files = min(_MOST_FILES, -(-rows // _DEALT))
+    values = _deal(asked.folder, [part.index for part in scanned], files)
+    shards = _sort(asked, files, values)
+    names = _public_names(asked, [part.index for part in scanned])
+    for pattern in ("rows-*", "names-*", "dealt-*"):
+        for file in asked.folder.glob(pattern):
+            file.unlink()
     return {
         "rows": rows,
-        "shards": int(shard[-1]) + 1 if len(shard) else 0,
+        "shards": shards,
         "seen": sum(part.seen for part in scanned),
         "tally": tally.as_json(),
         "notes": notes,
@@ -125,152 +108,96 @@ def _put_together(asked: Asked, scanned: Sequence[Scanned]) -> dict[str, Any]:
     }
 
 
-def _write_in_order(path: Path, table: pa.Table, order: pa.Array, shard: Any) -> None:
-    """Write the rows in an order, a part at a time: a sorted copy of a million rows would double the memory."""
+def _dealt_schema() -> pa.Schema:
+    """The plan with numbers in the place of values that repeat, and the number of each row's first round."""
     import pyarrow as pa
 
-    schema = table.schema.append(pa.field("shard", pa.int32()))
-    with atomic_file(path) as out, pa.ipc.new_file(out, schema) as writer:
-        for at in range(0, table.num_rows, _PART):
-            part = table.take(order[at : at + _PART])
-            part = part.append_column("shard", pa.array(shard[at : at + _PART]))
-            writer.write_table(part.combine_chunks())
+    plain = [(f.name, pa.int32() if f.name in REPEATING else f.type) for f in plan_schema()]
+    return pa.schema([*plain, ("first_turn", pa.int64())])
 
 
-def _public_names(asked: Asked, parts: int) -> list[str]:
+def _deal(folder: Path, parts: Sequence[int], files: int) -> dict[str, dict[str, int]]:
+    """Write each row to the file of its person's first digits; the values that repeat come back, numbered."""
+    import numpy as np
+    import pyarrow as pa
+
+    schema, rounds_before = _dealt_schema(), 0
+    values: dict[str, dict[str, int]] = {name: {} for name in REPEATING}
+    with ExitStack() as stack:
+        out = [
+            stack.enter_context(pa.ipc.new_stream(stack.enter_context(pa.OSFile(str(_dealt(folder, i)), "w")), schema))
+            for i in range(files)
+        ]
+        for part in parts:
+            for batch in read_stream(folder / f"rows-{part:05d}.arrows"):
+                rounds = batch["rounds"].to_numpy()
+                # numbered in the order of the store, before the order of the release is known; see ReleaseKey.turn
+                first_turn = rounds_before + np.cumsum(rounds, dtype=np.int64) - rounds
+                rounds_before += int(rounds.sum())
+                columns = [_numbered(batch[n], values[n]) if n in REPEATING else batch[n] for n in batch.schema.names]
+                numbered = pa.record_batch([*columns, pa.array(first_turn)], schema=schema)
+                digits = np.ascontiguousarray(bytes_of(batch["person"])[:, :4]).view(">u4")[:, 0]
+                place = (digits.astype(np.uint64) * np.uint64(files)) >> np.uint64(32)
+                for i in np.unique(place):
+                    out[int(i)].write_batch(numbered.filter(pa.array(place == i)))
+    return values
+
+
+def _dealt(folder: Path, index: int) -> Path:
+    return folder / f"dealt-{index:05d}.arrows"
+
+
+def _numbered(column: pa.DictionaryArray, known: dict[str, int]) -> pa.Array:
+    import pyarrow as pa
+
+    codes = [known.setdefault(value, len(known)) for value in column.dictionary.to_pylist()]
+    return pa.array(codes, pa.int32()).take(column.indices)
+
+
+def _sort(asked: Asked, files: int, values: Mapping[str, Mapping[str, int]]) -> int:
+    """Sort the dealt files one after another into the plan, and number the shards; how many there are."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute
+
+    schema = plan_schema().append(pa.field("first_turn", pa.int64())).append(pa.field("shard", pa.int32()))
+    held = {name: pa.array(list(known), pa.string()) for name, known in values.items()}
+    most, size, last = asked.settings.shard_mb * 1_000_000, 0, -1
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal size, last
+        for index in range(files):
+            dealt = pa.Table.from_batches(read_stream(_dealt(asked.folder, index)), _dealt_schema())
+            if not dealt.num_rows:
+                continue
+            order = pa.compute.sort_indices(dealt, sort_keys=[("person", "ascending"), ("order", "ascending")])
+            (batch,) = dealt.take(order).combine_chunks().to_batches()
+            sizes = size + np.cumsum(batch["bytes"].to_numpy() + _ROW_BYTES * batch["rounds"].to_numpy())
+            shard = ((sizes - 1) // most).astype(np.int32)
+            size, last = int(sizes[-1]), int(shard[-1])
+            columns = [
+                pa.DictionaryArray.from_arrays(batch[n], held[n]) if n in held else batch[n] for n in batch.schema.names
+            ]
+            yield pa.record_batch([*columns, pa.array(shard)], schema=schema)
+
+    write_batches(asked.folder / "plan.arrow", schema, batches())
+    return last + 1
+
+
+def _public_names(asked: Asked, parts: Sequence[int]) -> list[str]:
     """Names that enough distinct people wrote. Counting conversations would let one person make a name public."""
     import pyarrow as pa
+    import pyarrow.compute
 
-    if not parts:
+    found = [batch for part in parts for batch in read_stream(asked.folder / f"names-{part:05d}.arrows")]
+    if not found:
         return []
-    pairs = pa.concat_tables([read_arrow(asked.folder / f"names-{i:05d}.arrow") for i in range(parts)])
+    pairs = pa.Table.from_batches(found)
     counted = pairs.group_by(["name", "person"]).aggregate([]).group_by("name").aggregate([("person", "count")])
     known = counted.filter(pa.compute.field("person_count") >= asked.settings.redaction.public_person_subjects)
     return sorted(name.hex() for name in known["name"].to_pylist())
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The rows that stay, with what they show of their persons.
-
-    Args:
-        table: the plan's columns; ``date`` (ordinal) and ``precision`` in place of ``day``.
-        anonymous: what came of the ladder.
-        dropped: ids of the rows whose class is too small even at its top, smallest first, at most :data:`EXAMPLES`.
-        num_dropped: how many there are.
-        k: distinct subjects in the smallest class, counted once more over the columns as the profile shows them.
-    """
-
-    table: pa.Table
-    anonymous: Anonymous
-    dropped: list[str]
-    num_dropped: int
-    k: int | None
-
-
-def anonymize(plan: Plan, profile: str, k: int, gone: Collection[str]) -> Shown:
-    """Take the ladder's values into the rows of a plan.
-
-    Args:
-        plan: the frozen list.
-        profile: decides which quasi-identifiers there are.
-        k: least number of distinct subjects in a class.
-        gone: ids of conversations that were erased or withdrawn since.
-    """
-    import numpy as np
-    import pyarrow as pa
-
-    table = read_arrow(plan.path)
-    if gone:
-        table = table.filter(pa.compute.invert(pa.compute.is_in(table["conversation_id"], pa.array(sorted(gone)))))
-    columns = {name: _column(table[name]) for name in SHOWN[profile]}
-    subjects = _numbered(table["person"])
-    found = generalize(columns, subjects, k, plan.iso_of)
-    dropped = table["conversation_id"].filter(pa.array(~found.kept)).combine_chunks()
-    first = pa.compute.array_sort_indices(dropped)[:EXAMPLES]
-    kept = np.flatnonzero(found.kept)
-    if len(kept) < table.num_rows:
-        table = table.take(kept)
-    for name in QUASI:
-        at = table.column_names.index(name)
-        if name == "day":
-            table = table.remove_column(at)
-            days = found.columns.get("day")
-            table = table.append_column("date", _dates(days, kept)).append_column("precision", _precision(days, kept))
-        elif name in found.columns:
-            table = table.set_column(at, name, _texts(found.columns[name], kept))
-        else:
-            table = table.set_column(at, name, pa.nulls(len(kept), pa.dictionary(pa.int32(), pa.string())))
-    return Shown(table, found, dropped.take(first).to_pylist(), len(dropped), _shown_k(table, profile))
-
-
-def _shown_k(table: pa.Table, profile: str) -> int | None:
-    """The smallest class among the rows as they will be written; a count of its own, not the ladder's word."""
-    names = [name for name in SHOWN[profile] if name != "day"]
-    if "day" in SHOWN[profile]:
-        names += ["date", "precision"] if profile == "native" else ["date"]
-    columns = {name: _column(table[name]) for name in names}
-    sizes = class_sizes(columns, _numbered(table["person"]))
-    return int(sizes.min()) if len(sizes) else None
-
-
-def _numbered(column: pa.ChunkedArray) -> Any:
-    return column.combine_chunks().dictionary_encode().indices.to_numpy()
-
-
-def _column(column: pa.ChunkedArray) -> Column:
-    import numpy as np
-    import pyarrow as pa
-
-    array = column.combine_chunks()
-    if pa.types.is_integer(array.type):
-        days, codes = np.unique(pa.compute.fill_null(array, -1).to_numpy(), return_inverse=True)
-        return Column(codes.astype(np.int32), tuple((int(day), "day") if day >= 0 else None for day in days))
-    values = tuple(array.dictionary.to_pylist())
-    codes = pa.compute.fill_null(array.indices, len(values)).to_numpy()
-    return Column(codes.astype(np.int32), (*values, None))
-
-
-def _texts(column: Column, kept: Any) -> pa.Array:
-    import pyarrow as pa
-
-    known = [value for value in column.values if value is not None]
-    place = {value: i for i, value in enumerate(known)}
-    codes = pa.array([place.get(value) for value in column.values], pa.int32()).take(pa.array(column.codes[kept]))
-    return pa.DictionaryArray.from_arrays(codes, pa.array(known, pa.string()))
-
-
-def _dates(column: Column | None, kept: Any) -> pa.Array:
-    import pyarrow as pa
-
-    if column is None:
-        return pa.nulls(len(kept), pa.int32())
-    return pa.array([v and v[0] for v in column.values], pa.int32()).take(pa.array(column.codes[kept]))
-
-
-def _precision(column: Column | None, kept: Any) -> pa.Array:
-    import pyarrow as pa
-
-    if column is None:
-        return pa.nulls(len(kept), pa.dictionary(pa.int32(), pa.string()))
-    return (
-        pa.array([v and v[1] for v in column.values], pa.string())
-        .take(pa.array(column.codes[kept]))
-        .dictionary_encode()
-    )
-
-
-def read_arrow(path: Path) -> pa.Table:
-    """A file of columns, mapped and not copied."""
-    import pyarrow as pa
-    import pyarrow.compute
-
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-
-def write_arrow(path: Path, table: pa.Table) -> None:
-    """Write a file of columns, whole or not at all."""
-    import pyarrow as pa
-
-    with atomic_file(path) as out, pa.ipc.new_file(out, table.schema) as writer:
-        writer.write_table(table)
+def plan_names() -> list[str]:
+    """The columns of the plan's file, in its order."""
+    return [*plan_schema().names, "first_turn", "shard"]

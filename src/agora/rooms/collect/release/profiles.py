@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from hashlib import sha256
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any
 
 from agora.curate.importers.schemas import published_schema
+from agora.rooms.collect.release.asked import Asked
 from agora.rooms.collect.release.found import Result
-from agora.rooms.collect.release.scan import Asked
 from agora.rooms.collect.release.texts import Utterance
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ class RowMaker:
             "conversation": conversation,
             "turn": planned["rounds"],
             "language": planned["language"],
-            "openai_moderation": _per_utterance([u.openai for u in said], _openai),
-            "detoxify_moderation": _per_utterance([u.detoxify for u in said], dict),
+            "openai_moderation": _per_utterance([u.found.openai for u in said], _openai),
+            "detoxify_moderation": _per_utterance([u.found.detoxify for u in said], dict),
             "toxic": any(u.toxic for u in said),
             "redacted": any(u.redacted for u in said),
             **of_person,
@@ -175,7 +176,7 @@ class RowMaker:
                 "redacted": u.redacted,
                 "spans": [{"type": s["type"], "score": s["score"], "by": s["by"]} for s in u.found.spans],
                 "toxic": u.toxic,
-                "moderation": _moderation(u.tox),
+                "moderation": _moderation(u.found.tox),
                 "temperature": u.params.get("temperature"),
                 "top_p": u.params.get("top_p"),
                 "max_tokens": u.params.get("max_tokens"),
@@ -217,9 +218,14 @@ class RowMaker:
         if self.asked.settings.exact_times and planned["precision"] == "day":
             moment = datetime.fromtimestamp(u.at_us / 1_000_000, UTC)
         else:
-            day = date.fromordinal(planned["date"])
-            moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            moment = _midnight(planned["date"])
         return moment if self.zoned else moment.replace(tzinfo=None)
+
+
+@lru_cache(maxsize=4096)
+def _midnight(day: int) -> datetime:
+    """The beginning of a day, UTC."""
+    return datetime.combine(date.fromordinal(day), time(), UTC)
 
 
 def canonical(turns: Sequence[tuple[str, str]]) -> str:

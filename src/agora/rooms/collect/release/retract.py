@@ -19,8 +19,8 @@ from agora.core.lock import FolderLock
 from agora.core.report import Report
 from agora.rooms.collect.release import publish
 from agora.rooms.collect.release.anonymity import Column, class_sizes
-from agora.rooms.collect.release.plan import SHOWN
 from agora.rooms.collect.release.profiles import row_sha256, schema_of
+from agora.rooms.collect.release.shown import SHOWN
 from agora.store import Store
 
 _BATCH = 1000

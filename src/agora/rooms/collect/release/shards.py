@@ -13,10 +13,12 @@ from agora.core.errors import AgoraError, DataError, MissingError
 from agora.core.files import atomic_file, make_folder, sha256_file
 from agora.core.garbage import rare_collections
 from agora.core.jsonl import read_json, write_json
+from agora.rooms.collect.release.asked import Asked, engine_of
+from agora.rooms.collect.release.columns import read_batches
+from agora.rooms.collect.release.found import Reader
 from agora.rooms.collect.release.gates import EXAMPLES
-from agora.rooms.collect.release.plan import read_arrow, write_arrow
 from agora.rooms.collect.release.profiles import RowMaker, model_of, schema_of
-from agora.rooms.collect.release.scan import Asked, engine_of
+from agora.rooms.collect.release.shown import slice_file
 from agora.rooms.collect.release.texts import Taken, Utterance, read_utterances, redact_conversation
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 MOST_BYTES = 256_000_000
 _BATCH = 500  # conversations read together, and written as one row group four at a time
 _GROUP = 2000
-_UNREAD = frozenset({"order", "shard", "bytes"})  # columns of the plan that no row needs
 
 
 @dataclass(slots=True)
@@ -68,8 +69,8 @@ class Counted:
         self.by_role.update([u.role for u in every])
         for role in {u.role for u in every}:
             self.characters[role] += sum(len(u.text) for u in every if u.role == role)
-        self.moderated["openai"] += sum(u.openai is not None for u in every)
-        self.moderated["detoxify"] += sum(u.detoxify is not None for u in every)
+        self.moderated["openai"] += sum(u.found.openai is not None for u in every)
+        self.moderated["detoxify"] += sum(u.found.detoxify is not None for u in every)
         self.languages.update([u.found.lang.get("name") or "unknown" for u in every])
         self.models.update([model_of(said) or "unknown" for said in talks])
 
@@ -118,20 +119,6 @@ def shard_name(index: int, of: int) -> str:
     return f"train-{index:05d}-of-{of:05d}.parquet"
 
 
-def cut_slices(asked: Asked, table: pa.Table, shards: int) -> None:
-    """Write each shard's part of the plan beside the build; a shard is done only with respect to its slice."""
-    import pyarrow as pa
-
-    number = table["shard"].to_numpy()
-    for index in range(shards):
-        part = table.filter(pa.array(number == index)).combine_chunks().unify_dictionaries()
-        write_arrow(_slice(asked, index), part)
-
-
-def _slice(asked: Asked, index: int) -> Path:
-    return asked.folder / f"slice-{index:05d}.arrow"
-
-
 @dataclass(frozen=True, slots=True)
 class WriteShard:
     """Writes one shard; what a worker process runs. A shard that is done already is only read."""
@@ -152,7 +139,7 @@ class WriteShard:
             folder / "data" / name,
             folder / f"hashes-{index:05d}.arrow",
         )
-        of_slice = sha256_file(_slice(self.asked, index))
+        of_slice = sha256_file(slice_file(self.asked, index))
         with suppress(MissingError):
             found = read_json(note)
             if found["slice"] == of_slice and path.exists() and sha256_file(path) == found["sha256"]:
@@ -172,43 +159,46 @@ class WriteShard:
         import pyarrow.parquet as pq
 
         schema, maker, counted = schema_of(self.asked.settings.profile), RowMaker(self.asked), Counted()
-        ids: list[str] = []
-        digests: list[bytes] = []
-        persons: list[bytes] = []
         rows: list[dict[str, Any]] = []
+        called: list[tuple[str, bytes, bytes]] = []
         talks: list[list[Utterance]] = []
         taken = Taken()
-        with atomic_file(path) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+
+        def write() -> None:
+            if not rows:
+                return
+            _write_rows(writer, rows, schema)
+            names.write_batch(pa.record_batch(list(zip(*called, strict=True)), schema=hashes_schema()))
+            counted.take(talks)
+            for held in (rows, called, talks):
+                held.clear()
+
+        with (
+            atomic_file(path) as out,
+            atomic_file(hashes) as names_out,
+            pq.ParquetWriter(out, schema, compression="zstd") as writer,
+            pa.ipc.new_file(names_out, hashes_schema()) as names,
+        ):
             for planned, said in self._conversations(index, taken, counted):
                 made = maker.make(planned, said)
                 talks.append(said)
                 rows.append(made.row)
-                ids.append(planned["conversation_id"])
-                digests.append(made.sha256)
-                persons.append(planned["person"])
+                called.append((planned["conversation_id"], made.sha256, planned["person"]))
                 if len(rows) == _GROUP:
-                    _write_rows(writer, rows, schema)
-                    counted.take(talks)
-                    talks.clear()
-            _write_rows(writer, rows, schema)
-            counted.take(talks)
+                    write()
+            write()
         counted.spans, counted.late_spans, counted.residual = taken.spans, taken.late, taken.residual
         counted.residual_ids = sorted(taken.residual_ids)
-        columns = {"conversation_id": ids, "row_sha256": digests, "person": persons}
-        types = {"conversation_id": pa.string(), "row_sha256": pa.binary(32), "person": pa.binary(32)}
-        write_arrow(hashes, pa.table({name: pa.array(values, types[name]) for name, values in columns.items()}))
         return counted
 
     def _conversations(
         self, index: int, taken: Taken, counted: Counted
     ) -> Iterator[tuple[Mapping[str, Any], list[Utterance]]]:
-        table = read_arrow(_slice(self.asked, index))
-        table = table.select([name for name in table.column_names if name not in _UNREAD])
+        reader = Reader(self.asked.wanted)
         with engine_of(self.asked.url).connect() as connection:
-            for batch in table.to_batches(max_chunksize=_BATCH):
-                planned = batch.to_pylist()
+            for planned in _at_once(read_batches(slice_file(self.asked, index))):
                 with connection.begin():
-                    read = read_utterances(connection, self.asked, planned)
+                    read = read_utterances(connection, self.asked, planned, reader)
                 for row in planned:
                     said = read.get(row["conversation_id"])
                     if said is None:  # erased since it was planned
@@ -218,16 +208,40 @@ class WriteShard:
                     yield row, said
 
 
+def hashes_schema() -> pa.Schema:
+    """Conversation, row hash and pseudonym of each row."""
+    import pyarrow as pa
+
+    return pa.schema([("conversation_id", pa.string()), ("row_sha256", pa.binary(32)), ("person", pa.binary(32))])
+
+
+def _at_once(batches: Iterator[pa.RecordBatch]) -> Iterator[list[dict[str, Any]]]:
+    for batch in batches:
+        for at in range(0, batch.num_rows, _BATCH):
+            part = batch.slice(at, _BATCH)
+            rows = zip(*map(_values, part.columns), strict=True)
+            yield [dict(zip(part.schema.names, row, strict=True)) for row in rows]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """A column as a list; one that repeats values reads each of them once."""
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(column.type):
+        whole = pa.types.is_integer(column.type) and not column.null_count
+        return list(column.to_numpy().tolist() if whole else column.to_pylist())
+    values = [*column.dictionary.to_pylist(), None]
+    codes: list[int] = column.indices.fill_null(len(values) - 1).to_numpy().tolist()
+    return [values[i] for i in codes]
+
+
 def _write_rows(writer: Any, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     import pyarrow as pa
 
-    if not rows:
-        return
     try:
         writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
     except (pa.ArrowException, OverflowError) as err:
         raise AgoraError(f"a row does not fit the profile's schema: {err}") from err
-    rows.clear()
 
 
 def examples_of(shards: Sequence[Shard]) -> list[str]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import zstandard
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from agora.curate.personal import Span, redact, redact_fully, residual
-from agora.rooms.collect.release.found import NOTHING, Findings, Result, any_toxic, collect, detoxify_of, parsed
+from agora.rooms.collect.release.asked import Asked, name_key
+from agora.rooms.collect.release.found import Findings, Reader, Result, annotations_column, parsed
 from agora.rooms.collect.release.imported import fill_from_import
-from agora.rooms.collect.release.paths import Node, choose, path_of
-from agora.rooms.collect.release.scan import Asked, name_key
-from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
+from agora.rooms.collect.release.paths import Node, choose
+from agora.rooms.collect.tables import CONVERSATIONS, FEEDBACK, MESSAGES
 
 _NONE: Result = {}
 
@@ -37,18 +37,7 @@ class Utterance:
     found: Findings
     text: str
     toxic: bool
-    tox: Mapping[str, Result]
     redacted: bool = False
-
-    @property
-    def openai(self) -> Result | None:
-        """What OpenAI's moderation said, if it was asked."""
-        return self.tox.get("openai")
-
-    @property
-    def detoxify(self) -> Result | None:
-        """Detoxify's seven scores, if it was asked."""
-        return next((scores for result in self.tox.values() if (scores := detoxify_of(result))), None)
 
 
 @dataclass(slots=True)
@@ -62,7 +51,7 @@ class Taken:
 
 
 def read_utterances(
-    connection: Connection, asked: Asked, batch: Sequence[Mapping[str, Any]]
+    connection: Connection, asked: Asked, batch: Sequence[Mapping[str, Any]], reader: Reader
 ) -> dict[str, list[Utterance]]:
     """The chosen messages of each conversation of a batch, parents first; erased conversations are missing.
 
@@ -70,10 +59,54 @@ def read_utterances(
         connection: to the store.
         asked: decides which messages.
         batch: rows of the plan.
+        reader: of annotations.
     """
     ids = [row["conversation_id"] for row in batch]
+    rows: dict[str, dict[str, Any]] = {i: {} for i in ids}
+    for row in connection.execute(_MESSAGES.where(MESSAGES.c.conversation_id.in_(ids))).all():
+        rows[row[0]][row[1]] = row
+    imports = _imports(connection, ids) if asked.settings.selection.sources else {}
+    rating = _ratings(connection, ids) if asked.settings.profile == "native" else {}
+    unpack = zstandard.ZstdDecompressor().decompress
+    threshold = asked.settings.selection.toxicity_threshold
+    read: dict[str, list[Utterance]] = {}
+    for planned in batch:
+        conversation_id = planned["conversation_id"]
+        held = rows[conversation_id]
+        if planned["leaf"] not in held:
+            continue
+        brought: dict[str, Findings] = {}
+        if imported := imports.get(conversation_id):
+            brought = {i: reader.read_anew(held[i][12]) for i in sorted(held)}
+            fill_from_import(imported, list(brought.values()))
+        said = read[conversation_id] = []
+        for i in _chosen(asked, planned, held):
+            _, message, parent, role, status, _, done_us, model, params, usage, reason, content, told = held[i]
+            findings = brought[i] if brought else reader.read_anew(told)
+            text = unpack(content).decode("utf-8")
+            said.append(
+                Utterance(
+                    message,
+                    parent,
+                    role,
+                    status,
+                    done_us,
+                    model,
+                    parsed(params) if params else _NONE,
+                    parsed(usage) if usage else _NONE,
+                    reason,
+                    rating.get(message),
+                    findings,
+                    text,
+                    text != "" and findings.is_toxic(threshold),
+                )
+            )
+    return read
+
+
+def _messages() -> Select[Any]:
     m = MESSAGES.c
-    query = select(
+    return select(
         m.conversation_id,
         m.message_id,
         m.parent_id,
@@ -86,76 +119,35 @@ def read_utterances(
         m.usage_json,
         m.finish_reason,
         m.content_zstd,
-    ).where(m.conversation_id.in_(ids))
-    rows: dict[str, dict[str, Any]] = defaultdict(dict)
-    for row in connection.execute(query).all():
-        rows[row[0]][row[1]] = row
-    found = _findings(connection, asked, ids)
-    if asked.settings.selection.sources:
-        _fill_imported(connection, ids, rows, found)
-    rating = _ratings(connection, ids) if asked.settings.profile == "native" else {}
-    unpack = zstandard.ZstdDecompressor().decompress
-    threshold = asked.settings.selection.toxicity_threshold
-    read: dict[str, list[Utterance]] = {}
-    for planned in batch:
-        held = rows.get(planned["conversation_id"])
-        if held is None or planned["leaf"] not in held:
-            continue
-        said = read[planned["conversation_id"]] = []
-        for i in _chosen(asked, planned, held):
-            _, message, parent, role, status, _, done_us, model, params, usage, reason, content = held[i]
-            findings = found.get(message, NOTHING)
-            text, tox = unpack(content).decode("utf-8"), findings.tox
-            said.append(
-                Utterance(
-                    id=message,
-                    parent=parent,
-                    role=role,
-                    status=status,
-                    at_us=done_us,
-                    model=model,
-                    params=parsed(params) if params else _NONE,
-                    usage=parsed(usage) if usage else _NONE,
-                    finish_reason=reason,
-                    rating=rating.get(message),
-                    found=findings,
-                    text=text,
-                    toxic=bool(text) and any_toxic(tox, threshold),
-                    tox=tox,
-                )
-            )
-    return read
+        annotations_column(scores=True),
+    )
+
+
+_MESSAGES = _messages()
 
 
 def _chosen(asked: Asked, planned: Mapping[str, Any], held: Mapping[str, Any]) -> Sequence[str]:
     if asked.linear:
-        path = path_of(planned["leaf"], {i: row[2] for i, row in held.items()})
-        return [i for i in path if held[i][3] != "system"] if asked.strict else path
+        at, path = planned["leaf"], []
+        while at is not None:
+            row = held[at]
+            if row[3] != "system" or not asked.strict:
+                path.append(at)
+            at = row[2]
+        path.reverse()
+        return path
     nodes = [Node(i, row[2], row[3], row[4], row[5], row[6]) for i, row in held.items()]
     frozen = [node for node in nodes if node.at_us <= asked.as_of_us and node.done_us <= planned["until_us"]]
     return choose(frozen, asked.settings.selection.statuses).tree
 
 
-def _findings(connection: Connection, asked: Asked, ids: Sequence[str]) -> dict[str, Findings]:
-    a = ANNOTATIONS.c
-    query = (
-        select(a.message_id, a.kind, a.pipeline_version, a.result_json)
-        .join(MESSAGES, MESSAGES.c.message_id == a.message_id)
-        .where(MESSAGES.c.conversation_id.in_(ids), a.kind.in_(("lang", "pii", "secret", "tox")))
-    )
-    return collect(connection.execute(query).all(), asked.wanted)
-
-
-def _fill_imported(
-    connection: Connection, ids: Sequence[str], rows: Mapping[str, Mapping[str, Any]], found: dict[str, Findings]
-) -> None:
+def _imports(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
+    """What imported conversations brought along."""
     c = CONVERSATIONS.c
     query = select(c.conversation_id, c.imported_zstd).where(
         c.conversation_id.in_(ids), c.subject_id.is_(None), c.imported_zstd.is_not(None)
     )
-    for conversation_id, imported in connection.execute(query):
-        if conversation_id in rows:
-            fill_from_import(imported, sorted(rows[conversation_id]), found)
+    return {row.conversation_id: row.imported_zstd for row in connection.execute(query)}
 
 
 def _ratings(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
