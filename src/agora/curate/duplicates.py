@@ -19,11 +19,13 @@ from agora.curate.minhash import (
     BANDS,
     ROWS_PER_BAND,
     WIDE_FROM,
+    BandIndex,
     ShingleSets,
     Signatures,
-    band_slices,
+    low_bytes,
     promising,
     signatures,
+    sketch_of,
     wide_keys,
 )
 from agora.curate.text import normalize
@@ -137,7 +139,8 @@ def _alike(
 
     if others:
         candidates = np.fromiter(others, dtype=np.int64, count=len(others))
-        yield from sets.alike(text, promising(low, text, candidates, threshold).tolist(), threshold)
+        if likely := promising(low, text, candidates, threshold).tolist():
+            yield from sets.alike(text, likely, threshold)
 
 
 class _Clusters:
@@ -289,7 +292,7 @@ class OnlineDuplicates:
         self._ids: list[str] = []
         self._by_text: dict[str, str] = {}
         self._low = np.empty((64, BANDS * ROWS_PER_BAND), dtype=np.uint8)  # grows; one row per kept text
-        self._kept_in: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
+        self._kept = BandIndex()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -299,17 +302,16 @@ class OnlineDuplicates:
         text = normalize(text)
         if text in self._by_text:
             return Match(self._by_text[text], 1.0, True)
+        sketch = sketch_of(text)
         index = self._sets.append(text)
-        bands, low = band_slices(text)
-        self._put_low(index, low)
-        found = self._nearest(index, bands)
+        self._put_low(index, low_bytes(sketch))
+        found = self._nearest(index, self._kept.meet(sketch))
         if found:
             self._sets.pop()
             return found
         self._ids.append(id)
         self._by_text[text] = id
-        for kept, key in zip(self._kept_in, bands, strict=True):
-            kept.setdefault(key, []).append(index)
+        self._kept.add(index, sketch)
         return None
 
     def find(self, text: str) -> Match | None:
@@ -317,18 +319,18 @@ class OnlineDuplicates:
         text = normalize(text)
         if text in self._by_text:
             return Match(self._by_text[text], 1.0, True)
-        bands, low = band_slices(text)
-        if not any(key in kept for kept, key in zip(self._kept_in, bands, strict=True)):
+        sketch = sketch_of(text)
+        met = self._kept.meet(sketch)
+        if not met:
             return None
         index = self._sets.append(text)
-        self._put_low(index, low)
-        found = self._nearest(index, bands)
+        self._put_low(index, low_bytes(sketch))
+        found = self._nearest(index, met)
         self._sets.pop()
         return found
 
-    def _nearest(self, index: int, bands: Sequence[bytes]) -> Match | None:
-        """The nearest kept text within the threshold."""
-        met = {c for kept, key in zip(self._kept_in, bands, strict=True) for c in kept.get(key, ())}
+    def _nearest(self, index: int, met: Sequence[int]) -> Match | None:
+        """The nearest of some kept texts, if it is within the threshold."""
         found = list(_alike(index, met, self._sets, self._low, self._threshold))
         if not found:
             return None

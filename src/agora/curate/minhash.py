@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from sys import byteorder
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agora.curate.text import shingles
 
@@ -40,7 +40,7 @@ def signatures(texts: Sequence[str]) -> Signatures:
     keys = np.empty((len(texts), BANDS), dtype=np.uint64)
     low = np.empty((len(texts), BANDS * ROWS_PER_BAND), dtype=np.uint8)
     for start in range(0, len(texts), _CHUNK_TEXTS):
-        minima = np.array([_minima(t) for t in texts[start : start + _CHUNK_TEXTS]], dtype=np.uint32)
+        minima = np.array([sketch_of(t).digest() for t in texts[start : start + _CHUNK_TEXTS]], dtype=np.uint32)
         end = start + len(minima)
         low[start:end] = minima  # the low byte: uint8 wraps
         keys[start:end] = _fold(minima)
@@ -62,12 +62,39 @@ def wide_keys(low: np.ndarray) -> np.ndarray:
     return keys
 
 
-def band_slices(text: str) -> tuple[list[bytes], bytes]:
-    """The 32 bands of one normalized text, each as bytes, and the low bytes of its 128 minima: no array is made."""
-    raw = array("I", _minima(text)).tobytes()
-    width = len(raw) // BANDS
-    first = 0 if byteorder == "little" else width // ROWS_PER_BAND - 1
-    return [raw[i : i + width] for i in range(0, len(raw), width)], raw[first :: width // ROWS_PER_BAND]
+def sketch_of(text: str) -> Any:
+    """The library's own sketch of one normalized text, as :class:`BandIndex` takes it."""
+    from rensa import RMinHash
+
+    # one by one: the library's matrix calls wake a thread pool, which costs more than it brings on a busy machine
+    sketch = RMinHash(BANDS * ROWS_PER_BAND, SEED)
+    sketch.update(shingles(text))
+    return sketch
+
+
+def low_bytes(sketch: Any) -> bytes:
+    """The low bytes of a sketch's 128 minima."""
+    raw = array("I", sketch.digest())
+    first = 0 if byteorder == "little" else raw.itemsize - 1
+    return raw.tobytes()[first :: raw.itemsize]
+
+
+class BandIndex:
+    """Texts by the 32 bands of their sketches, in the library's own tables."""
+
+    def __init__(self) -> None:
+        from rensa import RMinHashLSH
+
+        self._tables = RMinHashLSH(threshold=0.5, num_perm=BANDS * ROWS_PER_BAND, num_bands=BANDS)
+
+    def add(self, index: int, sketch: Any) -> None:
+        """Take a text in."""
+        self._tables.insert(index, sketch)
+
+    def meet(self, sketch: Any) -> list[int]:
+        """The texts that share a band with a sketch, each once, in no order."""
+        met: list[int] = self._tables.query(sketch)
+        return met
 
 
 def promising(low: np.ndarray, text: int, others: np.ndarray, threshold: float) -> np.ndarray:
@@ -78,18 +105,9 @@ def promising(low: np.ndarray, text: int, others: np.ndarray, threshold: float) 
     """
     import numpy as np
 
-    equal = (low[others] == low[text]).sum(axis=1)
+    same = low.take(others, axis=0) == low[text]
+    equal = np.add.reduce(same.view(np.uint8), axis=1, dtype=np.uint8)  # 128 at most
     return np.sort(others[equal >= (threshold - _MARGIN) * low.shape[1]])
-
-
-def _minima(text: str) -> list[int]:
-    from rensa import RMinHash
-
-    # one by one: the library's matrix calls wake a thread pool, which costs more than it brings on a busy machine
-    sketch = RMinHash(BANDS * ROWS_PER_BAND, SEED)
-    sketch.update(shingles(text))
-    minima: list[int] = sketch.digest()
-    return minima
 
 
 def _fold(minima: np.ndarray) -> np.ndarray:
