@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +37,26 @@ class Prices:
         return (prompt_tokens * self.input_usd + completion_tokens * self.output_usd) / 1e6
 
 
-def chat_body(model: str, request: ChatRequest, *, with_schema: bool = True) -> dict[str, Any]:
-    """Body of a chat completion; ``with_schema`` asks for decoding by the request's schema, where it has one."""
+#: The schema of any JSON object; it travels as ``json_object``, which more servers know.
+ANY_OBJECT: dict[str, Any] = {"type": "object"}
+
+
+def reply_forms(schema: dict[str, Any] | None) -> tuple[str | None, ...]:
+    """How a server may be asked for a schema, the most exact first; at last without any form."""
+    if schema is None:
+        return (None,)
+    return ("json_object", None) if schema == ANY_OBJECT else ("json_schema", "json_object", None)
+
+
+def chat_body(model: str, request: ChatRequest, *, refused: Collection[str] = ()) -> dict[str, Any]:
+    """Body of a chat completion, with the most exact form of reply that the server has not ``refused``."""
     body = {"model": model, "messages": [dict(m) for m in request.messages], **_sampling(request.sampling)}
-    if request.schema is not None and with_schema:
+    form = next(form for form in reply_forms(request.schema) if form not in refused)
+    if form == "json_schema":
         schema = {"name": "answer", "schema": request.schema, "strict": True}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        body["response_format"] = {"type": form, form: schema}
+    elif form is not None:
+        body["response_format"] = {"type": form}
     return body
 
 

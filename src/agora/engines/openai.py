@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +19,7 @@ from agora.engines._wire import (
     read_generation,
     read_score,
     read_usage,
+    reply_forms,
     score_body,
 )
 from agora.engines.budget import Budget
@@ -25,6 +27,8 @@ from agora.engines.several import split_request
 from agora.engines.types import Capability, ChatRequest, CompleteRequest, Generation, Score, ScoreRequest
 
 _EMBED_BATCH = 64
+# A refusal that speaks of the request itself: asking without a form of reply would not help.
+_OWN_FAULT = re.compile(r"context|too (?:long|large|many)|content.?(?:filter|policy)|safety|moderation", re.IGNORECASE)
 _LACKS: dict[Capability, str] = {
     "chat": "use a server with /chat/completions",
     "complete": "use a server with /completions (vLLM, llama.cpp, transformers serve), or hf:MODEL",
@@ -73,7 +77,7 @@ class OpenAIEngine:
         self.revision = ""
         self._prices, self._budget = prices or Prices(), budget
         self._limit_name = "max_tokens"
-        self._takes_schema = True
+        self._refused_forms: set[str] = set()
         self._known: dict[Capability, bool] = {}
         self._models: dict[str, Any] = {}
         self._http = HttpClient(
@@ -127,7 +131,7 @@ class OpenAIEngine:
         return self._generate(requests, self._chat_call)
 
     def _chat_call(self, request: ChatRequest) -> tuple[str, dict[str, Any]]:
-        return CHAT, self._named(chat_body(self.model_name, request, with_schema=self._takes_schema))
+        return CHAT, self._named(chat_body(self.model_name, request, refused=self._refused_forms))
 
     def chat_several(self, requests: Iterable[ChatRequest], n: int) -> Iterator[Generation]:
         """``n`` answers to each conversation in one request; answers that a server leaves out are asked for singly.
@@ -204,20 +208,27 @@ class OpenAIEngine:
             if reply.data is None:
                 yield Generation(request.id, "", "error", error=reply.error)
                 continue
-            more = {"attempts": reply.attempts} if reply.attempts > 1 else {}
+            more: dict[str, Any] = {"attempts": reply.attempts} if reply.attempts > 1 else {}
+            wanted, *lesser = reply_forms(getattr(request, "schema", None))
+            if wanted in self._refused_forms:
+                more["format"] = next(form for form in lesser if form not in self._refused_forms) or "none"
             yield read_generation(request.id, reply.data, request.sampling.stop, self._prices, **more)
 
     def _adapted(self, reply: Reply, request: Any, prepare: Callable[[Any], tuple[str, dict[str, Any]]]) -> Reply:
-        """Newer vendor models take the limit under another name and say so; older servers know no schema."""
+        """Newer vendor models take the limit under another name and say so; older servers know no schema or no form."""
         if reply.status == 400 and "max_completion_tokens" in (reply.error or ""):
             self._limit_name = "max_completion_tokens"
             reply = self._count(self._http.post(*prepare(request)))
-        if reply.status in (400, 422) and getattr(request, "schema", None) is not None:
+        forms = reply_forms(getattr(request, "schema", None))
+        for i in range(1, len(forms)):
+            if reply.status not in (400, 422) or _OWN_FAULT.search(reply.error or ""):
+                break
             # not remembered before it helped: the request may be at fault for another reason
-            path, body = prepare(request)
-            body.pop("response_format", None)
-            reply = self._count(self._http.post(path, body))
-            self._takes_schema = self._takes_schema and reply.data is None
+            refused = {form for form in forms[:i] if form} | self._refused_forms
+            body = self._named(chat_body(self.model_name, request, refused=refused))
+            reply = self._count(self._http.post(CHAT, body))
+            if reply.data is not None:
+                self._refused_forms = refused
         return reply
 
     def _scores(self, requests: Iterable[ScoreRequest]) -> Iterator[Score]:

@@ -32,8 +32,9 @@ class Sampling:
 class ChatRequest:
     """A conversation to be answered. ``messages`` are role/content mappings, the last one the user's.
 
-    ``schema`` is a JSON schema that the answer should obey: a server that can decode by it does, any other engine
-    answers freely, so the reader must check all the same.
+    ``schema`` is a JSON schema that the answer should obey: a server that can decode by it does, one that cannot is
+    asked for any JSON object, and if it refuses that too, as any other engine for a free answer; so the reader must
+    check all the same. What it was asked for in place of the schema is then in the generation's ``meta["format"]``.
     """
 
     id: str

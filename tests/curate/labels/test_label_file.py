@@ -118,7 +118,9 @@ def test_a_server_that_decodes_by_schema_gets_one_and_one_that_does_not_is_asked
             )
         assert report.facts["failed"] == {"quality": 0}
         schemas = [
-            body["response_format"]["json_schema"]["schema"] for body in server.bodies if "response_format" in body
+            body["response_format"]["json_schema"]["schema"]
+            for body in server.bodies
+            if body.get("response_format", {}).get("type") == "json_schema"
         ]
         assert schemas and all(s["properties"]["quality"]["enum"] == list(Q) for s in schemas)
 

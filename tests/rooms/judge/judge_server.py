@@ -35,6 +35,8 @@ class JudgeServer(Server):
         self.garble = 0  # so many replies that cannot be read come first
         self.cut = 0  # then so many that end in the middle
         self.script: list[Behavior | None] = []  # what meets the first calls; None: a verdict
+        self.forms: list[dict[str, Any] | None] = []  # the response_format of every call
+        self.refused: set[str] = set()  # types of response_format that it does not know
         self._lock = threading.Lock()
 
     @property
@@ -44,18 +46,17 @@ class JudgeServer(Server):
     def on_post(self, handler: Handler, body: dict[str, Any]) -> None:
         prompt = body["messages"][-1]["content"]
         with self._lock:
+            self.forms.append(body.get("response_format"))
+            if (self.forms[-1] or {}).get("type") in self.refused:
+                return handler.reply(400, {"error": {"message": "response_format: not supported"}})
             self.prompts.append(prompt)
             garbled, self.garble = self.garble > 0, max(0, self.garble - 1)
             cut, self.cut = not garbled and self.cut > 0, self.cut if garbled else max(0, self.cut - 1)
             behavior = self.script.pop(0) if self.script else None
         time.sleep(self.delay_s)
         if behavior is not None:
-            behavior(handler, body)
-            return
+            return behavior(handler, body)
         text = json.dumps(verdict_by_length(prompt))
         if garbled:
-            handler.reply(200, chat_answer("I like it."))
-        elif cut:
-            handler.reply(200, chat_answer(text[:9], finish="length"))
-        else:
-            handler.reply(200, chat_answer(text))
+            return handler.reply(200, chat_answer("I like it."))
+        return handler.reply(200, chat_answer(text[:9], finish="length") if cut else chat_answer(text))

@@ -358,10 +358,11 @@ FROZEN = {
     "answer": "--allow-partial --cache --concurrency --dry-run --import --json --max-cost --max-tokens --model --name "
     "--out --price --seed --send-private --tasks --temperature --top-p",
     "score": "--allow-partial --answers --batch-in --batch-out --cache --checklist --concurrency --dry-run --force "
-    "--json --judge --judge-price --max-cost --max-tokens --out --price --reasks --retry --seed --send-private --tasks",
+    "--json --judge --judge-price --max-cost --max-tokens --out --price --reasks --response-format --retry --seed "
+    "--send-private --tasks",
     "pairwise": "--allow-partial --answers --baselines --batch-in --batch-out --cache --checklist --concurrency "
-    "--dry-run --force --json --judge --judge-price --max-cost --max-tokens --order --out --price --reasks --retry "
-    "--seed --send-private --tasks",
+    "--dry-run --force --json --judge --judge-price --max-cost --max-tokens --order --out --price --reasks "
+    "--response-format --retry --seed --send-private --tasks",
 }
 
 

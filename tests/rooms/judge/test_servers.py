@@ -79,6 +79,55 @@ def test_a_wrong_key_or_model_ends_the_work_with_one_line_and_resumes(tmp_path: 
         assert bench.json("score", "--judge", server.uri)["judges"][0]["fates"] == {"ok": 18}
 
 
+@pytest.mark.parametrize(
+    ("option", "refused", "took", "told"),
+    [
+        ("auto", (), "json_schema", None),
+        ("auto", ("json_schema",), "json_object", "with a JSON object without a schema"),
+        ("auto", ("json_schema", "json_object"), None, "with no form"),
+        ("json-object", (), "json_object", None),
+        ("json-object", ("json_object",), None, "with no form"),
+        ("none", (), None, None),
+    ],
+)
+def test_a_server_is_asked_for_the_form_that_it_takes_and_a_refusal_is_told(
+    option: str, refused: tuple[str, ...], took: str | None, told: str | None, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path)
+    with JudgeServer() as server:
+        server.refused = set(refused)
+        options = ("--judge", f"j={server.uri}", "--response-format", option, "--concurrency", "1")
+        (judge,) = bench.json("score", *options, "--checklist")["judges"]
+    assert judge["fates"] == {"ok": 18} and len(server.prompts) == 36
+    taken = [(form or {}).get("type") for form in server.forms if (form or {}).get("type") not in refused]
+    assert taken == [took] * 36
+    assert len(server.forms) == 36 + len(refused)  # a refusal is remembered
+    if took == "json_schema":
+        grade, check = (server.forms[i]["json_schema"]["schema"]["properties"] for i in (0, -1))  # type: ignore[index]
+        assert list(grade) == ["strengths", "weaknesses", "score", "verdict_id"] and next(iter(check)) == "items"
+    notes = [note for note in judge["notes"] if "response format" in note]
+    assert len(notes) == (told is not None) and all("36 replies" in note and str(told) in note for note in notes)
+
+
+def test_the_form_keeps_its_folder_and_its_replies_apart_and_the_parser_strict(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    cache = ("--cache", str(tmp_path / "replies.sqlite"), "--reasks", "0")
+    with JudgeServer() as server:
+        server.garble = 1
+        options = ("--judge", f"j={server.uri}", *cache)
+        first = bench.json("score", *options, "--force")["judges"][0]
+        assert first["fates"] == {"ok": 17, "unparsed": 1}  # a server may take a form and not keep to it
+        assert bench.json("score", *options, "--force")["judges"][0]["fates"] == first["fates"]
+        bench.json("score", *options, "--force", out="again")
+        assert len(server.prompts) == 18
+        bench.json("score", *options, "--response-format", "none", out="free")
+        assert len(server.prompts) == 36
+        assert "started differently" in bench.run("score", *options, "--response-format", "none", code=2)
+        assert bench.json("score", *options, out="free")["judges"][0]["fates"] == {"ok": 18}
+        assert len(server.prompts) == 36 and server.forms[-1] is None
+    assert "auto, json-object, none" in bench.run("score", "--judge", "j", "--response-format", "xml", code=2)
+
+
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`transformers serve` with the microcosm's chat model."""
@@ -106,4 +155,5 @@ def test_a_real_model_behind_a_real_server_answers_and_judges_badly_and_is_told_
     (model,) = judge["models"]
     assert (model["value"], model["withheld"], model["n"]) == (None, True, 0)
     assert sum(judge["fates"].values()) == 6 and "ok" not in judge["fates"]
-    assert any("the figure is withheld" in note for note in judge["notes"])
+    (note,) = judge["notes"]  # and none about a refused form: this server takes one, and the model is no better for it
+    assert "the figure is withheld" in note

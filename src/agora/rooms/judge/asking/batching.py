@@ -128,7 +128,7 @@ def write_judge_batch(
     file = Path(file)
     with open_folder(out, docket, settings, command) as run:
         calls = open_calls(run.path, docket, seat, means.retry)
-        judge = _round(BatchReplies(seat.uri), seat, settings)
+        judge = _round(BatchReplies(split_name(seat.uri)[1]), seat, settings)
         files, counts = [], []
         for i, part in enumerate(_parts(judge.requests(calls))):
             path = file if i == 0 else file.with_name(f"{file.stem}-{i + 1}{file.suffix}")
@@ -159,7 +159,7 @@ def read_judge_batch(
     seat = _one_model(docket)
     start = time.perf_counter()
     with open_folder(out, docket, settings, command) as run:
-        engine = BatchReplies(seat.uri, files, means.prices_of(seat.place))
+        engine = BatchReplies(split_name(seat.uri)[1], files, means.prices_of(seat.place))
         judge = _round(engine, seat, settings)
         used = set()
         with run.stage(f"batch {seat.name}"):
@@ -181,12 +181,15 @@ def _one_model(docket: Docket) -> Seat:
 
 
 def _round(engine: BatchReplies, seat: Seat, settings: JudgingSettings) -> LlmJudge:
+    # a batch cannot fall back call by call: it asks for a form only where it was named
+    form = "none" if settings.response_format == "auto" else settings.response_format
     return LlmJudge(
         engine,
         name=seat.name,
         seed=settings.seed,
         max_tokens=settings.max_tokens,
         num_reasks=settings.num_reasks,
+        response_format=form,
         one_round=True,
     )
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agora.engines._wire import Prices
     from agora.rooms.judge.asking.estimate import Estimate
     from agora.rooms.judge.asking.judging import Docket, JudgingSettings, Means
+    from agora.rooms.judge.asking.reply_forms import ResponseFormat
     from agora.rooms.judge.asking.summary import Judging
 
 
@@ -121,24 +122,40 @@ def pairwise(
     ] = None,
 ) -> None:
     """Compare answers with those of baselines (WB-Reward), by one judge or a panel."""
-    _judge(options, _settings(options, "pair", order or _order_of(options.out)), baselines)
+    _judge(options, _settings(options, "pair", order or _begun(options.out, "order", new="balanced")), baselines)
 
 
-def _order_of(out: Path) -> str:
-    """The order policy that a folder was begun with; that of a new one."""
+def _begun(out: Path, setting: str, *, new: str, old: str | None = None) -> str:
+    """The value that a folder was begun with; ``new`` that of a new one, ``old`` of one that does not say."""
     from agora.core.run_list import RUN_FILE
     from agora.core.tables import read_json
 
-    begun = read_json(out / RUN_FILE) if (out / RUN_FILE).exists() else {}
-    order = begun.get("config", {}).get("order") if isinstance(begun, dict) else None
-    return order if isinstance(order, str) else "balanced"
+    if not (out / RUN_FILE).exists():
+        return new
+    begun = read_json(out / RUN_FILE)
+    value = begun.get("config", {}).get(setting) if isinstance(begun, dict) else None
+    return value if isinstance(value, str) else old or new
+
+
+def format_of(given: str | None, out: Path) -> ResponseFormat:
+    """The form of reply that was asked for; without one ``auto``, or what a judging's folder was begun with."""
+    from agora.rooms.judge.asking.reply_forms import check_format
+
+    return check_format(given or _begun(out, "response_format", new="auto", old="none"))
 
 
 def _settings(options: JudgeOptions, kind: Literal["score", "pair"], order: str) -> JudgingSettings:
     from agora.rooms.judge.asking.judging import JudgingSettings
 
     return JudgingSettings(
-        kind, tuple(options.judge), order, options.seed, options.max_tokens, options.reasks, options.checklist
+        kind,
+        tuple(options.judge),
+        order,
+        options.seed,
+        options.max_tokens,
+        options.reasks,
+        options.checklist,
+        format_of(options.response_format, options.out),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agora.core.errors import ConfigError, DataError
 from agora.core.records import Verdict, stable_id
 from agora.rooms.judge.asking.llm import LlmJudge
+from agora.rooms.judge.asking.reply_forms import ResponseFormat
 from agora.rooms.judge.asking.verdicts import latest, make_verdict, verdict_id, without_call
 from agora.rooms.judge.types import (
     ChecklistItem,
@@ -188,6 +189,7 @@ def open_judge(
     nonce: str | None = None,
     max_tokens: int = 1024,
     num_reasks: int = 2,
+    response_format: ResponseFormat = "none",
     **engine_options: Any,
 ) -> Judge:
     """Open a judge by name.
@@ -198,6 +200,7 @@ def open_judge(
             engine URI. A name may go before it (``strict=openai:MODEL``), which verdicts then bear in place of the URI.
         engine: a live engine to be used in place of opening ``uri``.
         seed: of the prompts' delimiter codes.
+        response_format: the form that a server is asked to decode by: ``auto``, ``json-object`` or ``none``.
         engine_options: passed on to ``open_engine`` (cache, budget, concurrency, ...).
 
     Raises:
@@ -223,7 +226,15 @@ def open_judge(
 
         engine = open_engine(uri, **engine_options)
     name = name or uri or None
-    return LlmJudge(engine, name=name, seed=seed, nonce=nonce, max_tokens=max_tokens, num_reasks=num_reasks)
+    return LlmJudge(
+        engine,
+        name=name,
+        seed=seed,
+        nonce=nonce,
+        max_tokens=max_tokens,
+        num_reasks=num_reasks,
+        response_format=response_format,
+    )
 
 
 def check_engine_uri(uri: str) -> None:

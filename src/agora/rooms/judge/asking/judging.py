@@ -33,6 +33,7 @@ from agora.rooms.judge.asking.judges import check_engine_uri, judge_name, open_j
 from agora.rooms.judge.asking.llm import LlmJudge
 from agora.rooms.judge.asking.orders import asked_orders
 from agora.rooms.judge.asking.panel import panel_verdicts
+from agora.rooms.judge.asking.reply_forms import ResponseFormat, check_format
 from agora.rooms.judge.asking.score import RETRY, checklist_items, count_calls, pair_items, score_items, settle
 from agora.rooms.judge.asking.summary import JudgeSummary, Judging, summarize
 from agora.rooms.judge.asking.verdicts import VerdictFile, make_verdict, verdict_id
@@ -57,6 +58,7 @@ class JudgingSettings:
         max_tokens: longest reply of a judge; one that is cut off is asked once more with twice the room.
         num_reasks: how often an unreadable reply is asked for again.
         checklist: also go through each task's checklist, question by question; it enters no score.
+        response_format: the form that servers are asked to decode by; part of a reply's key in a cache.
     """
 
     kind: Literal["score", "pair"] = "score"
@@ -66,9 +68,11 @@ class JudgingSettings:
     max_tokens: int = 1024
     num_reasks: int = 2
     checklist: bool = False
+    response_format: ResponseFormat = "none"
 
     def __post_init__(self) -> None:
         OrderPolicy.parse(self.order)
+        check_format(self.response_format)
         if self.max_tokens < 1 or self.num_reasks < 0:
             raise UsageError(f"max_tokens must be at least 1 and re-asks at least 0, got {self.max_tokens}")
         if not self.judges:
@@ -218,7 +222,10 @@ def estimate_judging(out: Path, docket: Docket, settings: JudgingSettings, means
 
 def _left_to_pay(calls: list[Item], settings: JudgingSettings, means: Means, seat: Seat) -> list[Item]:
     def requests(engine: Engine) -> Iterator[ChatRequest]:
-        return LlmJudge(engine, seed=settings.seed, max_tokens=settings.max_tokens).requests(calls)
+        judge = LlmJudge(
+            engine, seed=settings.seed, max_tokens=settings.max_tokens, response_format=settings.response_format
+        )
+        return judge.requests(calls)
 
     return left_to_pay(calls, split_name(seat.uri)[1], means.cache, requests)
 
@@ -295,6 +302,8 @@ def open_folder(out: Path, docket: Docket, settings: JudgingSettings, command: s
         "num_reasks": settings.num_reasks,
         "checklist": settings.checklist,
     }
+    if settings.response_format != "none":
+        config["response_format"] = settings.response_format
     if settings.kind == "pair":
         config |= {"order": settings.order, "baselines": list(docket.baselines)}
     return RunDir.open(out, command=command, config=config, seed=settings.seed)
@@ -330,8 +339,14 @@ def open_seat(run: RunDir, settings: JudgingSettings, means: Means, seat: Seat, 
         "prices": means.prices_of(seat.place),
         "concurrency": means.concurrency,
     }
-    seed, max_tokens = settings.seed, settings.max_tokens
-    return open_judge(seat.uri, seed=seed, max_tokens=max_tokens, num_reasks=settings.num_reasks, **options)
+    return open_judge(
+        seat.uri,
+        seed=settings.seed,
+        max_tokens=settings.max_tokens,
+        num_reasks=settings.num_reasks,
+        response_format=settings.response_format,
+        **options,
+    )
 
 
 def verb_of(judge: Judge, kind: Kind) -> Callable[[Iterable[Any]], Iterator[Verdict]]:

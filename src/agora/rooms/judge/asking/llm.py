@@ -11,6 +11,7 @@ from agora.core.records import Verdict, VerdictStatus, stable_id
 from agora.core.replies import Parsed
 from agora.rooms.judge.asking._parse import parse_checklist, parse_choice, parse_score
 from agora.rooms.judge.asking.prompting import FilledPrompt, fill, prompt_ref, reminder
+from agora.rooms.judge.asking.reply_forms import ResponseFormat, schema_of
 from agora.rooms.judge.asking.verdicts import make_verdict, without_call
 from agora.rooms.judge.types import ChecklistItem, Item, Kind, Outcome, PairItem, PromptRef, ScoreItem
 
@@ -36,12 +37,14 @@ class _Call:
     usage: dict[str, Any] = field(default_factory=lambda: {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0})
     cached: int = 0
     prompt: FilledPrompt | None = None
+    format: str | None = None  # what the server was asked for in place of the form that it refuses
 
     def pay(self, reply: Generation) -> None:
         self.usage["prompt_tokens"] += reply.usage.prompt_tokens
         self.usage["completion_tokens"] += reply.usage.completion_tokens
         self.usage["cost_usd"] += 0.0 if reply.cached else reply.usage.cost_usd  # what is cached was paid before
         self.cached += reply.cached
+        self.format = reply.meta.get("format", self.format)
 
 
 class LlmJudge:
@@ -58,6 +61,8 @@ class LlmJudge:
         nonce: the run's own secret for the delimiter codes.
         max_tokens: longest reply, in tokens.
         num_reasks: how often an unreadable reply is asked for again.
+        response_format: the form that a server is asked to decode by; see
+            :func:`~agora.rooms.judge.asking.reply_forms.schema_of`.
         one_round: ask every item once; an unreadable reply is then ``unparsed`` and marked as open to another round.
             Requests bear the ids of OpenAI's batch files (:func:`custom_id`).
 
@@ -74,6 +79,7 @@ class LlmJudge:
         nonce: str | None = None,
         max_tokens: int = 1024,
         num_reasks: int = 2,
+        response_format: ResponseFormat = "none",
         one_round: bool = False,
     ) -> None:
         # a server is not probed for it: that would be a paid call, and the first real one tells the same
@@ -87,6 +93,7 @@ class LlmJudge:
         self._seed = seed
         self._max_tokens = max_tokens
         self._num_reasks = num_reasks
+        self._format = response_format
         self._one_round = one_round
 
     @property
@@ -169,7 +176,8 @@ class LlmJudge:
         turn = call.item.asked + len(call.replies)
         seed = int(stable_id(self._seed, call.item.content, turn, size=4), 16) >> 1
         sampling = Sampling(temperature=0.0, max_tokens=call.max_tokens, seed=seed)
-        return ChatRequest(request_id, ({"role": "user", "content": text},), sampling)
+        schema = schema_of(call.item.kind, self._format, self.engine.uri)
+        return ChatRequest(request_id, ({"role": "user", "content": text},), sampling, schema)
 
     def _settle(self, call: _Call, reply: Generation | None) -> Verdict | None:
         """The verdict that a reply amounts to; None when the call is to be made again."""
@@ -207,6 +215,8 @@ class LlmJudge:
             meta["earlier_replies"] = earlier
         if call.cached:
             meta["cached"] = call.cached
+        if call.format is not None:
+            meta["format"] = call.format
         if call.prompt is not None:
             meta["token"] = call.prompt.token  # what a later parser needs to tell the judge's words from a quote
             if call.prompt.neutralized:

@@ -45,6 +45,14 @@ SendPrivate = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Draws orders and the codes of the prompts.")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest reply of a judge.")]
 Reasks = Annotated[int, typer.Option("--reasks", min=0, help="How often an unreadable reply is asked again.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--response-format",
+        metavar="FORM",
+        help="Servers: auto (a JSON schema, or what they take), json-object or none; auto, or as the folder was begun.",
+    ),
+]
 Checklist = Annotated[
     bool, typer.Option("--checklist", help="Also settle each checklist question; it enters no score.")
 ]
@@ -71,6 +79,7 @@ class JudgeOptions:
     seed: Seed = 0
     max_tokens: MaxTokens = 1024
     reasks: Reasks = 2
+    response_format: Format = None
     checklist: Checklist = False
     price: Price = None
     judge_price: JudgePrices = None

@@ -13,6 +13,7 @@ from typing import Any
 from agora.core.records import Answer, Verdict
 from agora.core.stats import Interval
 from agora.rooms.judge.asking.panel import Panel, panel
+from agora.rooms.judge.asking.reply_forms import refused_note
 from agora.rooms.judge.asking.verdicts import fate
 from agora.rooms.judge.scoring.bias import LengthEffect, OrderBias, length_effect, order_bias
 from agora.rooms.judge.scoring.metrics import WARN_UNSCORED, WITHHOLD_UNSCORED, constant_answers, is_empty, score_report
@@ -170,13 +171,14 @@ def summarize(
     usage: Counter[str] = Counter()
     for verdict in (v for verdicts in by_kind.values() for v in verdicts):
         usage.update({key: value for key, value in verdict.usage.items() if value})
+    refused = refused_note(judge, (v for verdicts in by_kind.values() for v in verdicts))
     return JudgeSummary(
         judge=judge,
         prompt=rows[0].prompt_name if rows else "",
         models=tuple(models),
         fates=Counter(map(fate, rows)),
         usage=usage,
-        notes=tuple(_notes(judge, models, by_model, answers)),
+        notes=(*_notes(judge, models, by_model, answers), *([refused] if refused else [])),
         order=order_bias(rows) if kind == "pair" else None,
         length=length_effect(rows),
     )

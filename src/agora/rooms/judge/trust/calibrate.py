@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from statistics import fmean
@@ -21,6 +21,7 @@ from agora.core.tables import write_json
 from agora.microcosm.tasks import exercise_task, held_out_exercises
 from agora.microcosm.world import FLAWS, World
 from agora.rooms.judge.asking.judging import Docket, JudgingSettings, Means, judge_into, make_docket
+from agora.rooms.judge.asking.reply_forms import ResponseFormat
 from agora.rooms.judge.asking.verdicts import fate, latest, read_verdicts
 from agora.rooms.judge.scoring.bias import OrderBias, order_bias
 from agora.rooms.judge.types import TaskSet
@@ -85,6 +86,7 @@ def calibrate(
     num_tasks: int = 100,
     seed: int = 0,
     max_tokens: int = 1024,
+    response_format: ResponseFormat = "none",
     means: Means | None = None,
     command: str = "agora judge calibrate",
 ) -> Calibration:
@@ -95,14 +97,17 @@ def calibrate(
         out: folder for two judgings (``scores/``, ``pairs/``) and ``calibration.json``; the same folder goes on.
         num_tasks: exercises; six calls each.
         seed: draws the exercises, the defects and the attacks.
+        response_format: the form that a server is asked to decode by.
 
     Raises:
         DataError: the judge gave no value at all.
     """
     tasks, answers, truth = make_cases(num_tasks, seed)
     means = means or Means()
-    scores = JudgingSettings("score", (judge,), seed=seed, max_tokens=max_tokens)
-    pairs = JudgingSettings("pair", (judge,), order="both", seed=seed, max_tokens=max_tokens)
+    scores = JudgingSettings(
+        "score", (judge,), seed=seed, max_tokens=max_tokens, response_format=response_format
+    )  # fmt: skip
+    pairs = replace(scores, kind="pair", order="both")
     right = [a for a in answers if a.model == RIGHT]
     flawed = [a for a in answers if a.model == FLAWED]
     score_docket = make_docket(tasks, answers, scores)

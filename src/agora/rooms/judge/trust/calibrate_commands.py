@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agora.rooms.judge.asking.commands import command_line, judging_means, prices_of, print_json
-from agora.rooms.judge.asking.options import Cache, Concurrency, Json, MaxCost, MaxTokens, Price, Seed
+from agora.rooms.judge.asking.commands import command_line, format_of, judging_means, prices_of, print_json
+from agora.rooms.judge.asking.options import Cache, Concurrency, Format, Json, MaxCost, MaxTokens, Price, Seed
 
 if TYPE_CHECKING:
     from agora.core.stats import Interval
@@ -31,6 +31,7 @@ def calibrate(
     order: Annotated[str, typer.Option("--order", help="With --studies: an order policy, or first.")] = "hash",
     seed: Seed = 0,
     max_tokens: MaxTokens = 1024,
+    response_format: Format = None,
     price: Price = None,
     max_cost: MaxCost = None,
     cache: Cache = None,
@@ -48,7 +49,14 @@ def calibrate(
         raise UsageError("say where verdicts go", hint="use --out DIR")
     means = judging_means(cache, max_cost, (prices_of(price),), concurrency)
     found = measure(
-        judge, out, num_tasks=n, seed=seed, max_tokens=max_tokens, means=means, command=command_line("calibrate")
+        judge,
+        out,
+        num_tasks=n,
+        seed=seed,
+        max_tokens=max_tokens,
+        response_format=format_of(response_format, out / "scores"),
+        means=means,
+        command=command_line("calibrate"),
     )
     if json:
         print_json(found.as_json())
