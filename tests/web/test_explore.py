@@ -28,8 +28,9 @@ TEXT = ConsentText("1", "en", "terms", "publication")
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[str, Store]]:
-    with live_app(tmp_path, ScriptedModel()) as (address, store):
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, Store]]:
+    """A service; its index follows what is said where a test asks for that by parameter."""
+    with live_app(tmp_path, ScriptedModel(), settings(**getattr(request, "param", {}))) as (address, store):
         store.write(lambda c: add_account(c, "ada", Role.MODERATOR, PASSWORD))
         yield address, store
 
@@ -75,6 +76,7 @@ def test_only_operators_see_more_than_counts(served: tuple[str, Store]) -> None:
     assert signed_in.http.post("/explore/saved", data={"form_token": "x"}).status_code == 403
 
 
+@pytest.mark.parametrize("served", [{"explore": {"index": True}}], ids=["with its index"], indirect=True)
 def test_what_is_said_is_found_while_the_service_runs_and_erased_words_are_gone(
     served: tuple[str, Store], tmp_path: Path
 ) -> None:

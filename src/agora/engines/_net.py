@@ -18,8 +18,8 @@ from agora.engines._slots import SlotCache
 
 # In the strict mode a row of a product does not depend on how many rows stand beside it or how its buffers happen to be
 # aligned, which makes an answer independent of its neighbors to the last bit. Without STRICT, some processors round
-# products of few rows (up to 15, more for a longer sum) in another way. It costs up to 1.7 times for a handful of rows and
-# nothing for many. MKL reads it at the first matrix product; a user's own choice is kept.
+# products of few rows (up to 15, more for a longer sum) in another way. It costs up to 1.7 times for a handful of rows
+# and nothing for many. MKL reads it at the first matrix product; a user's own choice is kept.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 _MIN_ROWS = 4  # where MKL has no strict mode, it takes a matrix-vector path below this that rounds differently

@@ -24,13 +24,12 @@ from agora.rooms.collect import api as collect_api
 from agora.rooms.collect import facade as collect_facade
 from agora.rooms.collect import pages as collect_pages
 from agora.rooms.collect import preview as collect_preview
+from agora.rooms.collect.beside import Beside
 from agora.rooms.collect.chat import Chat
 from agora.rooms.collect.consent_texts import consent_texts
 from agora.rooms.collect.enrich.annotations import check_kinds
-from agora.rooms.collect.enrich.background import BackgroundEnrichment
 from agora.rooms.collect.enrich.places import Places
 from agora.rooms.collect.explore import pages as explore_pages
-from agora.rooms.collect.explore.follow import keep_indexed
 from agora.rooms.collect.guard import api as guard_api
 from agora.rooms.collect.guard import pages as guard_pages
 from agora.rooms.collect.guard.budget import Budget
@@ -90,7 +89,7 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     texts = dict(consent_texts(settings.site, settings.collect))
     store.write(lambda c: register_texts(c, texts.values()))
     check_kinds(settings.collect.enrich)
-    enrichment = BackgroundEnrichment(store, settings.collect.enrich)
+    beside = Beside(store, settings.collect.enrich, index=settings.collect.explore.index)
     geo = settings.collect.geo
     places = Places(Path(geo), most_specific=settings.collect.geo_most_specific) if geo else None
     budget = Budget(settings.collect.budget)
@@ -99,17 +98,15 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         house = _keep_house(store, settings.collect)
-        keeping = [asyncio.create_task(house), asyncio.create_task(enrichment.run())]
-        if settings.collect.explore.index:
-            keeping.append(asyncio.create_task(keep_indexed(store)))
+        keeping = [asyncio.create_task(house), asyncio.create_task(beside.run())]
         replies.open()
         yield
-        enrichment.stop()
         for task in keeping:
             task.cancel()
         if places:
             places.close()
         await replies.close()
+        await beside.stop()
 
     app = FastAPI(
         title="Agora",

@@ -50,9 +50,10 @@ class ScriptedModel:
 
 
 def settings(**collect: Any) -> ServeSettings:
-    """Settings for a test: no secure cookies, wide limits."""
+    """Settings for a test: no secure cookies, wide limits, no work beside the service unless it is asked for."""
     limits = {"messages_per_minute": 10_000, "messages_per_day": 10_000, "address_per_minute": 10_000, "streams": 64}
-    given = {"limits": {**limits, "receipt_tries_per_minute": 1000}, **collect}
+    quiet: dict[str, Any] = {"enrich": (), "explore": {"index": False}}
+    given = {"limits": {**limits, "receipt_tries_per_minute": 1000}, **quiet, **collect}
     return ServeSettings.model_validate({"site": {"secure_cookies": False, "operator": "A test"}, "collect": given})
 
 

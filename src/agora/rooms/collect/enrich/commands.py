@@ -24,11 +24,12 @@ def enrich_command(
 ) -> None:
     """Find out language, personal data, secrets, toxicity, place, repeats and topic of messages that lack it."""
     from agora.core.json_text import dumps
-    from agora.rooms.collect.enrich.annotations import KINDS
+    from agora.rooms.collect.enrich.annotations import KINDS, check_kinds
     from agora.rooms.collect.enrich.pipeline import enrich
     from agora.store import Store, keys_beside
 
     chosen = KINDS if kinds == "all" else tuple(dict.fromkeys(k.strip() for k in kinds.split(",") if k.strip()))
+    check_kinds(chosen)
     file = (keys or keys_beside(db)).absolute()
     shared = db if "://" in db else str(Path(db).absolute())
     store = Store.open(db, keys=file, make=False)
