@@ -83,6 +83,7 @@ def test_the_options_are_frozen() -> None:
         "--answers",
         "--baseline",
         "--difficulty",
+        "--family",
         "--gamed",
         "--json",
         "--judge",

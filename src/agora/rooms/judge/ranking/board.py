@@ -16,6 +16,7 @@ from agora.core.stats import Interval
 from agora.rooms.judge.formats.judged_files import JudgedFile, judged_paths, read_judged
 from agora.rooms.judge.ranking.board_notes import board_notes
 from agora.rooms.judge.ranking.elo import EloRating, wb_elo
+from agora.rooms.judge.ranking.self_preference import Families, KinRanks, joint_ranks, table_ranks
 from agora.rooms.judge.ranking.separability import Separability, separability
 from agora.rooms.judge.ranking.strengths import Strengths, length_strengths, strengths
 from agora.rooms.judge.ranking.style_control import Styles, style_strengths
@@ -86,6 +87,7 @@ class JudgeTable:
         length: how the judge's verdicts go with length.
         difficulty_shift: mean difficulty of tasks that show the candidate second minus that of the others; far from 0
             where the difficulties have taken in the order bias.
+        own: the ranking with and without the verdicts in which the judge meets its own family; None if it meets none.
     """
 
     judge: str
@@ -102,6 +104,7 @@ class JudgeTable:
     order: OrderBias | None = None
     length: LengthEffect | None = None
     difficulty_shift: Interval | None = None
+    own: KinRanks | None = None
 
     @property
     def ranking(self) -> list[str]:
@@ -131,11 +134,15 @@ class JudgeTable:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """Tables by judge; scores of two tables are not comparable."""
+    """Tables by judge; scores of two tables are not comparable.
+
+    ``together`` has the ranking of all judges with and without self-preference, where one of several meets its family.
+    """
 
     tables: tuple[JudgeTable, ...]
     margin: int | None
     notes: tuple[str, ...]
+    together: tuple[KinRanks, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
@@ -164,6 +171,7 @@ def leaderboard(
     control: LengthControl | None = None,
     styles: Styles | None = None,
     legacy: bool = False,
+    families: Families | None = None,
     seed: int = 0,
     n_boot: int = N_BOOT,
 ) -> Leaderboard:
@@ -180,6 +188,7 @@ def leaderboard(
         control: difficulties and gamed rows of the length-controlled win rate.
         styles: style counts of the answers, for ratings at equal style.
         legacy: add the figures with the reference's faults.
+        families: models of a judge's own family, by judge; told by their names for a judge that is not among them.
         seed, n_boot: of the bootstraps over tasks.
 
     Raises:
@@ -196,9 +205,11 @@ def leaderboard(
     for file in read:
         for verdict in file.verdicts:
             parts[verdict.judge, file.version].append((file, verdict))
-    plan = _Plan(tasks, margin, allow_partial, control or LengthControl(), styles, legacy, seed, n_boot)
+    kin = families or {}
+    plan = _Plan(tasks, margin, allow_partial, control or LengthControl(), styles, legacy, kin, seed, n_boot)
     tables = tuple(_table(key, part, plan) for key, part in sorted(parts.items()))
-    return Leaderboard(tables, margin, tuple(board_notes(tables, allow_partial)))
+    together = joint_ranks(tables, (v for part in parts.values() for _, v in part), kin)
+    return Leaderboard(tables, margin, tuple(board_notes(tables, allow_partial, together)), tuple(together))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +220,7 @@ class _Plan:
     control: LengthControl
     styles: Styles | None
     legacy: bool
+    families: Families
     seed: int
     n_boot: int
 
@@ -243,18 +255,20 @@ def _table(key: tuple[str, str], part: Sequence[tuple[JudgedFile, Verdict]], pla
     matrix = ScoreMatrix.of({name: scores[name] for name in sorted(scores)})
     votes = score_votes(matrix) if scores else pair_votes(pairs)
     apart, ranked = _told_apart(ranked, matrix, rewards, baselines, plan)
+    ranked_by = "score" if scores else "reward"
     return JudgeTable(
         *key,
         num_tasks,
         basis,
         ranked,
-        "score" if scores else "reward",
+        ranked_by,
         apart,
         *_ratings(votes, plan),
         _legacy_elo(matrix, plan),
         order=order_bias(pairs) if pairs else None,
         length=length_effect([v for _, v in part]),
         difficulty_shift=difficulty_by_order(pairs, plan.control.difficulty) if plan.control.difficulty else None,
+        own=table_ranks(key[0], ranked, ranked_by, (v for _, v in part), plan.families),
     )
 
 

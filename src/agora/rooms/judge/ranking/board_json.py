@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agora.core.stats import Interval
 from agora.rooms.judge.ranking.elo import EloRating
+from agora.rooms.judge.ranking.self_preference import KinRanks, KinRow
 from agora.rooms.judge.ranking.separability import Pair
 from agora.rooms.judge.ranking.strengths import Strengths
 from agora.rooms.judge.scoring.bias import LengthEffect, OrderBias
@@ -24,6 +25,7 @@ def board_json(board: Leaderboard) -> dict[str, Any]:
         "models": [_model(row, table) for table in board.tables for row in table.rows],
         "tables": [_table(table) for table in board.tables],
         "margin": board.margin,
+        "without_self_preference": [_kin(found) for found in board.together],
         "notes": list(board.notes),
     }
 
@@ -35,6 +37,7 @@ def _model(row: BoardRow, table: JudgeTable) -> dict[str, Any]:
         "version": table.version,
         "rank": row.rank,
         "rank_bounds": list(row.rank_bounds) if row.rank_bounds else None,
+        "rank_without_self_preference": _rank_without(row, table),
         "partial": row.partial,
         "num_tasks": table.num_tasks,
         "coverage": row.coverage,
@@ -53,6 +56,30 @@ def _model(row: BoardRow, table: JudgeTable) -> dict[str, Any]:
     if row.legacy is not None:
         out["legacy"] = _legacy(row.legacy, table.legacy_elo.get(row.name))
     return out
+
+
+def _rank_without(row: BoardRow, table: JudgeTable) -> int | None:
+    if table.own is None:
+        return row.rank
+    found = table.own.row(row.name)
+    return found.rank_without if found else None
+
+
+def _kin(found: KinRanks | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "judges": list(found.judges),
+        "left_out": found.left_out,
+        "ranks": [_kin_row(row) for row in found.rows],
+        "moved": [row.name for row in found.rows if row.moved],
+        "preference": {judge: interval_json(gap) for judge, gap in found.preference.items()},
+        "reason": found.reason,
+    }
+
+
+def _kin_row(row: KinRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in KinRow.__slots__} | {"kin": list(row.kin)}
 
 
 def _legacy(found: LegacyFigures, elo: EloRating | None) -> dict[str, Any]:
@@ -163,6 +190,7 @@ def _table(table: JudgeTable) -> dict[str, Any]:
         "order_bias": _order(table.order),
         "length_effect": _length(table.length),
         "difficulty_shift": interval_json(table.difficulty_shift),
+        "without_self_preference": _kin(table.own),
     }
 
 

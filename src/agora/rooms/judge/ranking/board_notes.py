@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from agora.core.length_control import is_extreme
+from agora.rooms.judge.ranking.self_preference import KinRanks, kin_note
 from agora.rooms.judge.scoring.bias import OrderBias
 
 if TYPE_CHECKING:
     from agora.rooms.judge.ranking.board import BoardRow, JudgeTable
 
 
-def board_notes(tables: Sequence[JudgeTable], allow_partial: bool) -> Iterable[str]:
+def board_notes(tables: Sequence[JudgeTable], allow_partial: bool, together: Sequence[KinRanks] = ()) -> Iterable[str]:
     """Notes on all tables, one line each."""
     if len(tables) > 1:
         named = ", ".join(f"{table.judge} {table.version}".strip() for table in tables)
@@ -23,12 +24,15 @@ def board_notes(tables: Sequence[JudgeTable], allow_partial: bool) -> Iterable[s
         cut = [f"{row.name} {row.truncated}" for row in table.rows if row.truncated]
         if cut:
             yield f"answers that were cut before {table.judge} saw them: {', '.join(cut)}"
+        if table.own is not None:
+            yield kin_note(table.own)
         if table.order is not None and table.order.difference.excludes(0):
             yield _order_note(table, table.order)
         ratings = ("", table.ratings), (" at equal length", table.ratings_at_equal_length)
         for what, found in (*ratings, (" at equal style", table.ratings_at_equal_style)):
             if found is not None and found.reason and found.num_votes:
                 yield f"no ratings{what} by {table.judge}: {found.reason}"
+    yield from map(kin_note, together)
 
 
 def _order_note(table: JudgeTable, order: OrderBias) -> str:

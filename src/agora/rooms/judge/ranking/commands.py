@@ -38,6 +38,10 @@ def leaderboard(
     legacy: Annotated[
         bool, typer.Option("--legacy", help="Add the reference's figures, faults included, for comparison.")
     ] = False,
+    family: Annotated[
+        list[str] | None,
+        typer.Option("--family", metavar="JUDGE=MODEL,MODEL", help="A judge's own family, if names do not tell it."),
+    ] = None,
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Rank models under 95 % coverage.")] = False,
     seed: Seed = 0,
     json: Json = False,
@@ -47,6 +51,7 @@ def leaderboard(
     from agora.rooms.judge.ranking.board import leaderboard as build
     from agora.rooms.judge.ranking.style_control import read_styles
     from agora.rooms.judge.scoring.length_control import read_difficulty, read_gamed
+    from agora.rooms.judge.trust.judge_agreement import read_families
     from agora.rooms.judge.types import TaskSet
 
     known = read_difficulty(difficulty) if difficulty else None
@@ -60,6 +65,7 @@ def leaderboard(
         control=LengthControl(known, read_gamed(gamed, known) if gamed else None),
         styles=read_styles(answers) if answers else None,
         legacy=legacy,
+        families=read_families(family or []),
         seed=seed,
     )
     if json:

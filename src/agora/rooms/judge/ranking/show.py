@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agora.core.files import printable
 from agora.core.stats import Interval
 from agora.rooms.judge.ranking.board import BoardRow, JudgeTable, Leaderboard
+from agora.rooms.judge.ranking.self_preference import KinRanks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +20,9 @@ Columns = Iterator[tuple[str, Callable[[BoardRow], str]]]
 
 
 def tables(board: Leaderboard) -> Iterator[Table]:
-    """One rich table a judge, and one of its comparisons where it also gave scores."""
+    """One rich table a judge, and one of its comparisons where it also gave scores; then the ranking of all judges
+    with and without self-preference.
+    """
     for table in board.tables:
         name = f"Judge: {table.judge} {table.version}".rstrip()
         out = _ranked(table, name, [*_value_columns(table), *_rating_columns(table), *_length_columns()])
@@ -33,6 +36,30 @@ def tables(board: Leaderboard) -> Iterator[Table]:
             pairs = _ranked(table, f"{name}, comparisons", list(_reward_columns(table)))
             pairs.caption = margin
             yield pairs
+    for found in board.together:
+        if found.rows:
+            yield _together(found)
+
+
+def _together(found: KinRanks) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"{len(found.judges)} judges, with and without what they say of their own family"
+    out = Table(title=title, title_justify="left", caption_justify="left")
+    for heading in ("#", "without", "moved"):
+        out.add_column(heading, justify="right")
+    out.add_column("model", overflow="fold")
+    for heading in ("value", "without"):
+        out.add_column(heading, justify="right")
+    out.add_column("kin of")
+    for row in found.rows:
+        ranks = ("-" if rank is None else str(rank) for rank in (row.rank, row.rank_without))
+        values = (_figure(value, 2) for value in (row.value, row.value_without))
+        kin = escape(printable(", ".join(row.kin)))
+        out.add_row(*ranks, "moved" if row.moved else "", escape(printable(row.name)), *values, kin)
+    out.caption = "values at the judges' mean level: strength of the model + level of the judge, least squares"
+    return out
 
 
 def _ranked(table: JudgeTable, title: str, columns: list[tuple[str, Callable[[BoardRow], str]]]) -> Table:
@@ -42,6 +69,8 @@ def _ranked(table: JudgeTable, title: str, columns: list[tuple[str, Callable[[Bo
     out = Table(title=escape(printable(title)), title_justify="left", caption_justify="left")
     out.add_column("#", justify="right")
     out.add_column("95 %", justify="right")
+    if table.own is not None:
+        out.add_column("# without own", justify="right")
     out.add_column("model", overflow="fold")
     for heading, _ in columns:
         out.add_column(heading, justify="right")
@@ -51,7 +80,9 @@ def _ranked(table: JudgeTable, title: str, columns: list[tuple[str, Callable[[Bo
         rank = "-" if row.rank is None else str(row.rank)
         bounds = "" if row.rank_bounds is None else f"{row.rank_bounds[0]}-{row.rank_bounds[1]}"
         mark = {True: ">", False: "~", None: ""}[separable.get(row.name)]
-        out.add_row(rank, bounds, escape(printable(row.name)), *[cell(row) for _, cell in columns], mark)
+        kin = table.own.row(row.name) if table.own is not None else None
+        without = [] if table.own is None else [str(kin.rank_without) if kin and kin.rank_without else "-"]
+        out.add_row(rank, bounds, *without, escape(printable(row.name)), *[cell(row) for _, cell in columns], mark)
     return out
 
 
@@ -118,6 +149,8 @@ def _caption(table: JudgeTable) -> Iterator[str]:
             f"{found.num_paired} of {len(found.pairs)} pairs are separable task by task, {found.num_unpaired} by "
             f"intervals that do not overlap; next: > the model below is separable (paired, 95 %), ~ it is not"
         )
+    if table.own is not None:
+        yield "# without own: the rank without the verdicts in which the judge meets its own family"
     if any(row.legacy for row in table.rows):
         yield "legacy: as the reference computes it, with its faults; for comparison with published numbers only"
 
