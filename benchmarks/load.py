@@ -5,19 +5,26 @@
 A model server of a fixed rate, ``agora serve`` and the people are three processes. First ``--idle`` streams are opened
 whose model says its first word and then nothing, and the service's memory is read; then ``--streams`` people talk for
 ``--minutes``: each sends a message, reads 100 words, and sends the next a moment later. The peer is the bare server
-of the model, asked in the same way for a tenth of the time. Acceptance runs take ``--minutes 5``.
+of the model, asked in the same way for a tenth of the time. Acceptance runs take ``--minutes 5``. At the end the
+service is killed (``kill -9``) under that load and started again over the same store: how long until it answers, and
+whether ``agora collect verify`` finds the event log whole.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 from parts.service import Served, Visiting, service, visiting
 from parts.streams import Heard, Listener, listener, model_server, post, quantile
 
@@ -72,6 +79,30 @@ async def idle(served: Served, talks: Talks, streams: int) -> float:
     return used
 
 
+async def killed(served: Served, talks: Talks, streams: int) -> None:
+    """Kill the service a second after so many people have asked it."""
+    for i in range(streams):
+        (await listener(talks.port)).ask(talks.ask(i))
+    await asyncio.sleep(1)
+    os.kill(served.pid, signal.SIGKILL)
+
+
+def restart(folder: Path, model: int) -> None:
+    """Start a service over the store of one that was killed; print the time until it answers, and the chain's state."""
+    began = time.perf_counter()
+    with service(folder, model) as served:
+        for _ in range(3000):
+            try:
+                if httpx.get(f"http://127.0.0.1:{served.port}/health", trust_env=False).status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.01)
+        print(f"after kill -9 under load: it answers {time.perf_counter() - began:.2f} s after it was started again")
+    command = [sys.executable, "-m", "agora.cli", "collect", "verify", "--db", str(folder / "chat.db")]
+    verified = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    print(f"  the event log is whole: {verified.splitlines()[0]}")
+
+
 def main() -> None:
     """Print memory with idle streams, then errors, latency and memory under load."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -111,6 +142,9 @@ def main() -> None:
         print(f"  whole answer: {1000 * quantile(late, 0.5):.0f} ms (p50) over its {WORDS / WORDS_A_SECOND:.0f} s")
         print(f"  CPU: service {100 * cpu / took:.0f} %, people {100 * own / took:.0f} % of one core")
         print(f"  memory: {memory:.0f} MB at the start, {served.rss_mb:.0f} MB at the end")
+        print(f"  memory of the process beside it: {served.beside_mb:.0f} MB")
+        asyncio.run(killed(served, talks, options.streams))
+        restart(Path(folder), model)
 
 
 post_bare = post("/v1/chat/completions", BARE)

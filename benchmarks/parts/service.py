@@ -39,9 +39,20 @@ class Served:
     @property
     def rss_mb(self) -> float:
         """Resident memory in MB (10^6 bytes)."""
-        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
-        assert found is not None
-        return int(found.group(1)) * 1024 / 1e6
+        return _rss_mb(self.pid)
+
+    @property
+    def beside_mb(self) -> float:
+        """Resident memory of the process that enriches and indexes beside it, in MB; 0 before it has started."""
+        return sum(
+            _rss_mb(int(child)) for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        )
+
+
+def _rss_mb(pid: int) -> float:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found.group(1)) * 1024 / 1e6
 
 
 @contextmanager
