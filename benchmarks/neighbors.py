@@ -4,7 +4,11 @@ The work: each row's nearest other row and all pairs within a squared distance o
 of the Magpie paper do: an exact flat index over all vectors (L2), asked for the 500 nearest of every row in batches of
 1,024; and once more for the 2 nearest, which is enough for the nearest but not for the pairs. Vectors are random with
 a tenth of near copies. Both in one process with the same number of threads; seconds of CPU are what a busy machine
-disturbs least.
+disturbs least. torch is loaded, as an embedder has it loaded: the products are of eight bits where the processor has
+VNNI. `--float32` leaves them in float32; the neighbors are the same to the last bit.
+
+The faiss package brings an OpenBLAS of its own, which knows fewer processors and may fall back to a slow kernel; the
+kernels of this run are printed. For the peer at its best name the kernel: OPENBLAS_CORETYPE=SkylakeX (or Haswell).
 
     python benchmarks/neighbors.py [--rows 5000] [--dim 768] [--threads 1] [--repeats 3] [--json]
     python benchmarks/neighbors.py --hnsw --rows 100000 --dim 256      # the graph: seconds, memory and recall
@@ -22,9 +26,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from agora.curate.embeddings.embedder import unit_rows
+from agora.curate.neighbors import exact
 from agora.curate.neighbors.exact import Found, search_strips
 from agora.curate.neighbors.search import similarity_of
 
@@ -69,7 +74,9 @@ def with_faiss(vectors: np.ndarray, k: int) -> tuple[np.ndarray, int]:
 def compare(rows: int, dim: int, threads: int, repeats: int) -> dict[str, object]:
     """Both in turn after one warm-up of each on a tenth of the rows."""
     import faiss
+    import torch
 
+    torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
     vectors = vectors_of(rows, dim)
     steps: dict[str, Callable[[np.ndarray], object]] = {
@@ -98,6 +105,8 @@ def compare(rows: int, dim: int, threads: int, repeats: int) -> dict[str, object
         "threads": threads,
         "repeats": repeats,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "kernels": [f"{i['internal_api']} {i['version']} {i['architecture']}" for i in _blas()],
+        "product": "8 bits" if exact.in_eight_bits(rows, dim) else "float32",
         "same_nearest": f"{int((found.nearest == nearest).sum())} of {rows}, similarity differs by at most "
         f"{float(np.abs(product).max()):.1e}",
         "pairs": {"agora": len(found.a), "faiss k=500": pairs // 2},
@@ -105,6 +114,10 @@ def compare(rows: int, dim: int, threads: int, repeats: int) -> dict[str, object
         "wall_s": {name: round(statistics.median(v), 2) for name, v in wall.items()},
         "cpu_ratio": {name: round(m / medians["agora"], 2) for name, m in medians.items() if name != "agora"},
     }
+
+
+def _blas() -> list[dict[str, str]]:
+    return [found for found in threadpool_info() if found["user_api"] == "blas"]
 
 
 def graph(rows: int, dim: int, threads: int) -> dict[str, object]:
@@ -135,9 +148,12 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=768)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--float32", action="store_true", help="no products of eight bits")
     parser.add_argument("--hnsw", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.float32:
+        exact.in_eight_bits = lambda rows, dim: False
     if options.hnsw:
         told = graph(options.rows, options.dim, options.threads)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from agora.core.errors import UsageError
 from agora.curate.embeddings import store as stores
 from agora.curate.embeddings.embedder import unit_rows
 from agora.curate.embeddings.store import VectorStore
-from agora.curate.neighbors import find_neighbors, keep_leaders
+from agora.curate.neighbors import exact, find_neighbors, keep_leaders, screen
 from agora.curate.neighbors.exact import search_strips
 from agora.curate.neighbors.search import similarity_of
 from tests.examples import examples
@@ -68,6 +69,33 @@ def test_any_cut_into_blocks_gives_the_same_neighbors(sizes: list[int], seed: in
     whole = search_strips(lambda _: vectors, [len(vectors)], [0], 0.5)
     np.testing.assert_allclose(cut.similarity, whole.similarity, atol=1e-6)
     assert len(cut.a) == len(whole.a)
+
+
+@pytest.mark.parametrize("kind", ["even", "groups", "few large", "zero"])
+def test_products_of_eight_bits_give_the_same_bits_as_float32(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(90, 24)).astype(np.float32)
+    if kind == "groups":
+        vectors = vectors[rng.integers(0, 9, 90)] + np.float32(0.2) * vectors
+    if kind == "few large":
+        vectors[:45, 0] *= 1000  # eight bits say too little of these: their blocks stay in float32
+    if kind == "zero":
+        vectors[::2] = 0
+    vectors = unit_rows(vectors)
+    cuts = [0, 31, 45, 90]
+    sizes = [b - a for a, b in pairwise(cuts)]
+    found = {}
+    for eight_bits in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exact, "in_eight_bits", lambda rows, dim, use=eight_bits: use)
+            patch.setattr(screen, "STRIP_ROWS", 7)
+            patch.setattr(screen, "_LOOSEST", 0.012 if kind == "few large" else 1)
+            found[eight_bits] = search_strips(lambda n: vectors[cuts[n] : cuts[n + 1]], sizes, range(3), 0.8)
+    for one, other in zip(found[True], found[False], strict=True):
+        np.testing.assert_array_equal(one, other)
+    product = plain(vectors)
+    np.testing.assert_allclose(found[True].similarity, product.max(axis=1), atol=1e-5)
+    assert set(zip(*np.nonzero(np.triu(product >= 0.8001)), strict=True)) <= set(zip(*found[True][2:4], strict=True))
 
 
 def test_workers_and_a_second_call_change_nothing(tmp_path: Path) -> None:

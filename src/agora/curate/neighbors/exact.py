@@ -1,14 +1,15 @@
 """All pairs of unit vectors by a blocked symmetric product: each pair of blocks once, upper triangle only.
 
 Distances are squared: d^2 = 2 - 2 cos, as arXiv:2406.08464 has them from a faiss index of unit vectors. N rows of D
-numbers cost N^2 D multiplications and additions; what is in memory is two blocks, a strip of their product, and two
-numbers a row.
+numbers cost N^2 D multiplications and additions; what is in memory is two blocks, a strip of their product, two numbers
+a row and, where the product is of eight bits (:mod:`agora.curate.neighbors.screen`), all vectors at a byte a number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,11 +17,10 @@ from agora.core.errors import DataError
 from agora.core.files import atomic_file
 from agora.core.jobs import run_tasks
 from agora.curate.embeddings.store import VectorStore, read_vectors
+from agora.curate.neighbors.screen import Block, Product, block_of, in_eight_bits, products, similarities
 
 if TYPE_CHECKING:
     import numpy as np
-
-_STRIP_ROWS = 512  # times a block's 4,096 columns: 8 MB of product at a time
 
 
 class Found(NamedTuple):
@@ -75,7 +75,7 @@ def _search(task: _Task) -> None:
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # sums in the same order everywhere
+    with threadpool_limits(1):  # as many threads as workers
         found = search_strips(lambda number: read_vectors(task.files[number]), task.sizes, task.strips, task.pairs_from)
     with atomic_file(task.out) as out:
         np.savez(out, **found._asdict())
@@ -95,38 +95,119 @@ def search_strips(
     import numpy as np
 
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    best = _Best(int(starts[-1]))
-    pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    total = int(starts[-1])
+    numbers: dict[int, Block] = {}
+
+    def ready(number: int) -> Block:
+        vectors = block(number)
+        if number not in numbers:
+            made = block_of(vectors, eight_bits=in_eight_bits(total, vectors.shape[1]))
+            numbers[number] = made._replace(vectors=None)  # read again when they are needed
+        return numbers[number]._replace(vectors=vectors)
+
+    search = _Search(total, pairs_from)
     for i in strips:
-        rows = block(i)
+        rows = ready(i)
         for j in range(i, len(sizes)):
-            columns = rows if j == i else block(j)
-            for row, column, product in _products(rows, columns, symmetric=i == j):
-                row_start, column_start = int(starts[i]) + row, int(starts[j]) + column
-                top = best.take(product, row_start, column_start)
-                similar = np.flatnonzero(top >= pairs_from)
-                if len(similar):
-                    where, others = np.nonzero(product[similar] >= pairs_from)
-                    own = similar[where]
-                    pairs.append((own + row_start, others + column_start, product[own, others]))
-    a, b, similarity = (
-        np.concatenate([part[n] for part in pairs] or [np.empty(0)]).astype(kind)
-        for n, kind in enumerate((np.int32, np.int32, np.float32))
-    )
-    return Found(best.nearest, best.similarity, a, b, similarity)
+            columns = rows if j == i else ready(j)
+            a_start, b_start = int(starts[i]), int(starts[j])
+            for product in products(rows, columns, symmetric=i == j):
+                search.take(product, a_start, b_start)
+            search.settle(partial(similarities, rows.vectors, columns.vectors, a_start, b_start))
+    return search.found()
 
 
-def _products(rows: np.ndarray, columns: np.ndarray, *, symmetric: bool) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Strips of the product with their first row and column; of a block with itself the part above the diagonal."""
-    import numpy as np
+class _Search:
+    """The most similar row of each so far, and the similar pairs.
 
-    room = np.empty(_STRIP_ROWS * len(columns), dtype=np.float32)
-    for first in range(0, len(rows), _STRIP_ROWS):
-        some, others = rows[first : first + _STRIP_ROWS], columns[first:] if symmetric else columns
-        product = np.matmul(some, others.T, out=room[: len(some) * len(others)].reshape(len(some), len(others)))
-        if symmetric:
-            product[:, : len(some)][np.tril_indices(len(some))] = -2
-        yield first, first if symmetric else 0, product
+    Pairs that a strip of a product does not rule out wait for the rest of the two blocks: by then most are ruled out by
+    the similarity that a row is sure to have with another one.
+    """
+
+    def __init__(self, rows: int, pairs_from: float) -> None:
+        import numpy as np
+
+        self.best = _Best(rows)
+        self._sure = np.full(rows, -2, dtype=np.float32)  # each row's highest similarity is at least this
+        self._pairs_from = pairs_from
+        self._pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._waiting: list[_Waiting] = []
+
+    def take(self, product: Product, a_start: int, b_start: int) -> None:
+        """Learn from a strip of the product of two blocks, whose first rows have these numbers among all."""
+        import numpy as np
+
+        values = product.values
+        a, b = a_start + product.row, b_start + product.column
+        own, others = self._sure[a : a + values.shape[0]], self._sure[b : b + values.shape[1]]
+        top, below = values.max(axis=1), values.max(axis=0)
+        np.maximum(own, product.at_least(top, of_rows=True), out=own)
+        np.maximum(others, product.at_least(below, of_rows=False), out=others)
+        rows = product.values_of(np.minimum(own, self._pairs_from), of_rows=True)
+        columns = product.values_of(others, of_rows=False)
+        found = values >= rows[:, None] if (top >= rows).any() else None
+        if (below >= columns).any():
+            found = values >= columns if found is None else np.logical_or(found, values >= columns, out=found)
+        if found is not None:
+            row, column = np.divmod(np.flatnonzero(found), values.shape[1])
+            self._waiting.append(_Waiting(row + a, column + b, product.at_most(row, column)))
+
+    def settle(self, similarity_of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        """Compute the pairs that wait and are not ruled out, by a function of their numbers."""
+        import numpy as np
+
+        if not self._waiting:
+            return
+        pairs = self._open(_Waiting(*(np.concatenate(parts) for parts in zip(*self._waiting, strict=True))))
+        self._waiting = []
+        # the most promising pair of each row first: it rules out most of the others
+        highest = np.full(len(self._sure), -np.inf)
+        np.maximum.at(highest, pairs.a, pairs.at_most)
+        np.maximum.at(highest, pairs.b, pairs.at_most)
+        first = (pairs.at_most == highest[pairs.a]) | (pairs.at_most == highest[pairs.b])
+        self._learn(pairs.only(first), similarity_of)
+        self._learn(self._open(pairs.only(~first)), similarity_of)
+
+    def _open(self, pairs: _Waiting) -> _Waiting:
+        import numpy as np
+
+        # a pair matters to either row, or for itself
+        needed = np.minimum(np.minimum(self._sure[pairs.a], self._sure[pairs.b]), self._pairs_from)
+        return pairs.only(pairs.at_most >= needed)
+
+    def _learn(self, pairs: _Waiting, similarity_of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        import numpy as np
+
+        a, b = pairs.a, pairs.b
+        similarity = similarity_of(a, b)
+        self.best.offer(a, b, similarity)
+        self.best.offer(b, a, similarity)
+        np.maximum(self._sure, self.best.similarity, out=self._sure)
+        similar = similarity >= self._pairs_from
+        self._pairs.append((a[similar], b[similar], similarity[similar]))
+
+    def found(self) -> Found:
+        """All that was learned; pairs ascending."""
+        import numpy as np
+
+        a, b, similarity = (
+            np.concatenate([part[n] for part in self._pairs] or [np.empty(0)]).astype(kind)
+            for n, kind in enumerate((np.int32, np.int32, np.float32))
+        )
+        order = np.lexsort((b, a))
+        return Found(self.best.nearest, self.best.similarity, a[order], b[order], similarity[order])
+
+
+class _Waiting(NamedTuple):
+    """Pairs of rows ``a < b`` and what their similarity is at most."""
+
+    a: np.ndarray
+    b: np.ndarray
+    at_most: np.ndarray
+
+    def only(self, some: np.ndarray) -> _Waiting:
+        """Some of them."""
+        return _Waiting(self.a[some], self.b[some], self.at_most[some])
 
 
 class _Best:
@@ -138,29 +219,17 @@ class _Best:
         self.nearest = np.full(rows, -1, dtype=np.int32)
         self.similarity = np.full(rows, -2, dtype=np.float32)
 
-    def take(self, product: np.ndarray, row_start: int, column_start: int) -> np.ndarray:
-        """Learn from a product, for its rows and for its columns; returns each row's highest similarity in it."""
+    def offer(self, rows: np.ndarray, nearest: np.ndarray, similarity: np.ndarray) -> None:
+        """Candidates for some rows, several for one too; equal similarities go to the smaller number."""
         import numpy as np
 
-        top = product.max(axis=1)
-        rows = np.flatnonzero((top >= self._at(row_start, len(top))) & (top > -2))
-        if len(rows):
-            self.offer(rows + row_start, product[rows].argmax(axis=1) + column_start, top[rows])
-        below = product.max(axis=0)
-        columns = np.flatnonzero((below >= self._at(column_start, len(below))) & (below > -2))
-        if len(columns):
-            self.offer(columns + column_start, product[:, columns].argmax(axis=0) + row_start, below[columns])
-        highest: np.ndarray = top
-        return highest
-
-    def _at(self, start: int, n: int) -> np.ndarray:
-        return self.similarity[start : start + n]
-
-    def offer(self, rows: np.ndarray, nearest: np.ndarray, similarity: np.ndarray) -> None:
-        """Candidates for some rows; equal similarities go to the smaller number."""
         held, held_by = self.similarity[rows], self.nearest[rows]
-        better = (similarity > held) | ((similarity == held) & ((nearest < held_by) | (held_by < 0)))
-        self.similarity[rows[better]], self.nearest[rows[better]] = similarity[better], nearest[better]
+        better = np.flatnonzero((similarity > held) | ((similarity == held) & ((nearest < held_by) | (held_by < 0))))
+        order = better[np.lexsort((nearest[better], -similarity[better], rows[better]))]
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = rows[order[1:]] != rows[order[:-1]]
+        order = order[first]
+        self.similarity[rows[order]], self.nearest[rows[order]] = similarity[order], nearest[order]
 
 
 def _merged(parts: Sequence[Path], rows: int) -> Found:
