@@ -133,7 +133,7 @@ def ours(url: str, workers: int, *, redacted: bool) -> int:
     with engine_of(url).connect() as connection:
         wanted = wanted_versions(connection, {})
     with tempfile.TemporaryDirectory() as folder:
-        asked = Asked(url, Path(folder), ReleaseKey(b"k" * 32), settings, "ODC-BY 1.0", 7 * DAY, NOW, wanted)
+        asked = Asked("r", url, Path(folder), ReleaseKey(b"k" * 32), settings, "ODC-BY 1.0", 7 * DAY, NOW, wanted)
         marks = [(time.perf_counter(), _cpu())]
         plan = freeze(asked, runner, 4 * workers)
         marks.append((time.perf_counter(), _cpu()))
@@ -221,7 +221,9 @@ def planned(count: int) -> int:
 
     rng, schema, people = np.random.default_rng(0), plan_schema(), count * 3 // 100
     with tempfile.TemporaryDirectory() as folder:
-        asked = Asked("", Path(folder), ReleaseKey(b"k" * 32), ReleaseSettings(), "ODC-BY 1.0", 0, NOW, frozenset())
+        asked = Asked(
+            "r", "", Path(folder), ReleaseKey(b"k" * 32), ReleaseSettings(), "ODC-BY 1.0", 0, NOW, frozenset()
+        )
         parts = []
         for index, start in enumerate(range(0, count, 20_000)):
             n = min(20_000, count - start)

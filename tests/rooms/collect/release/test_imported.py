@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from agora.core.tables import Rejects
 from agora.curate.personal import annotate_personal, annotate_secrets
 from agora.rooms.collect.enrich.annotations import Annotation, add
 from agora.rooms.collect.importing import import_into_store
 from agora.rooms.collect.release.build import GateError
+from agora.rooms.collect.statistics.numbers import inconsistencies, numbers
+from agora.rooms.collect.statistics.tally import Choices, count
+from agora.rooms.collect.statistics.told import told_by_file
 from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
 from agora.store import Store
 from tests.rooms.collect.release.built import build, rows
@@ -61,6 +66,23 @@ def test_imported_rows_bring_language_place_and_moderation_and_a_new_pseudonym(s
         assert ours["country"] == published["country"]
         assert [t["language"] for t in ours["conversation"]] == [t["language"] for t in published["conversation"]]
         assert ours["hashed_ip"] != published["hashed_ip"]
+
+
+def test_the_statistics_of_a_release_are_those_of_its_files(store: Store, tmp_path: Path) -> None:
+    bring(store, "wildchat_1m", tmp_path)
+    build(store, tmp_path / "r", "release.selection.sources=[wildchat-1m]", "release.shard_mb=1", workers=2)
+    told = json.loads((tmp_path / "r" / "statistics.json").read_text())
+    files = sorted((tmp_path / "r" / "data").glob("*.parquet"))
+    choices = Choices("r", long_chars=0)
+    read = [told_by_file(file, rejects=Rejects(), threshold=0.1) for file in files]
+    again = json.loads(json.dumps(numbers(count((one for part in read for one in part), choices))))
+    same = ("collection", "turns", "models", "countries", "languages", "table1_words", "first_prompts")
+    assert {title: told[title] for title in same} == {title: again[title] for title in same}
+    assert {m: row["turns"] for m, row in told["months"].items()} == {m: r["turns"] for m, r in again["months"].items()}
+    place = told["table6_toxic_turns"]["columns"].index("linear")  # compat files have no column for our own classifier
+    rest = [row[:place] for row in (told["table6_toxic_turns"]["user"], again["table6_toxic_turns"]["user"])]
+    assert rest[0] == rest[1] and None not in rest[0]
+    assert inconsistencies(told) == []
 
 
 def test_a_gated_source_stops_the_release(store: Store, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from agora.rooms.collect.statistics.numbers import inconsistencies, numbers
 from agora.rooms.collect.statistics.overlap import overlap
 from agora.rooms.collect.statistics.repeats import LongPrompts
 from agora.rooms.collect.statistics.sizes import Sample, Spread, diversity
-from agora.rooms.collect.statistics.tally import Choices, count
+from agora.rooms.collect.statistics.tally import Choices, Tally, count
 from agora.rooms.collect.statistics.told import one_spelling, tell, told_by_store
 from agora.store import Store
 
@@ -137,6 +137,16 @@ def test_a_small_set_is_counted_as_by_hand() -> None:
     }
     assert found["settings"]["empty_utterances"] == 1
     assert inconsistencies(found) == []
+
+
+def test_the_counts_of_parts_add_up_to_those_of_the_whole() -> None:
+    choices = Choices(name="hand", sample=2, long_chars=0)
+    told = [tell(row, {}, 0.1) for row in ROWS]
+    whole = count(told, choices)
+    for cut in range(len(told) + 1):
+        parts = [count(told[cut:], choices), count(told[:cut], choices)]
+        parts[0].merge(Tally.from_json(json.loads(json.dumps(parts[1].as_json())), choices))
+        assert numbers(parts[0]) == numbers(whole)
 
 
 def test_a_language_counts_from_the_number_of_prompts_that_is_asked_for() -> None:
@@ -262,9 +272,10 @@ def test_diversity_of_known_texts() -> None:
 
 @given(st.lists(st.integers(0, 10**6), min_size=1))
 def test_running_spread_is_that_of_numpy(values: list[int]) -> None:
-    spread = Spread()
-    for value in values:
-        spread.add(value)
+    spread, rest = Spread(), Spread()
+    spread.add(values[: len(values) // 2])
+    rest.add(values[len(values) // 2 :])
+    spread.merge(rest)
     assert spread.mean == pytest.approx(np.mean(values)) and spread.sd == pytest.approx(np.std(values), abs=1e-6)
 
 
@@ -272,7 +283,7 @@ def test_the_sample_is_fair_and_the_same_for_the_same_seed() -> None:
     def drawn(seed: int) -> list[str]:
         sample = Sample(5, seed)
         for i in range(100):
-            sample.add(str(i))
+            sample.add(str(i), str(i))
         return sample.texts
 
     assert drawn(1) == drawn(1) != drawn(2)

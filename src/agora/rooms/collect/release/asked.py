@@ -20,6 +20,7 @@ DAY_US = 86_400_000_000
 class Asked:
     """All that decides what the files hold. Sent to every process that helps."""
 
+    name: str
     url: str
     folder: Path
     key: ReleaseKey

@@ -36,9 +36,10 @@ from agora.rooms.collect.release.plan import Plan, freeze
 from agora.rooms.collect.release.profiles import schema_of
 from agora.rooms.collect.release.pseudonyms import ReleaseKey
 from agora.rooms.collect.release.report import write_report
-from agora.rooms.collect.release.shards import Counted, Shard, WriteShard
+from agora.rooms.collect.release.shards import Counted, Shard, WriteShard, choices_of
 from agora.rooms.collect.release.shown import anonymize, cut_slices
 from agora.rooms.collect.settings import ServeSettings
+from agora.rooms.collect.statistics import tally as statistics
 from agora.store import Store
 from agora.store.ids import now_us
 
@@ -146,6 +147,7 @@ class _Build:
             write_json(note, resumed)
         series = self.settings.release.linkable_series
         asked = Asked(
+            name=self.name,
             url=url,
             folder=self.work,
             key=ReleaseKey(self.store.keys.release(SERIES if series else f"name:{self.name}")),
@@ -198,9 +200,10 @@ class _Build:
             if not found:
                 break
             gone |= found
-        counted, tally = Counted(), Tally()
+        counted, tally, counts = Counted(), Tally(), statistics.Tally(choices_of(self.asked))
         for shard in shards:
             counted.add(shard.counted)
+            counts.merge(statistics.Tally.from_json(read_json(shard.tally), counts.choices))
         tally.update(plan.tally)
         tally.update(Tally(Counter(class_too_small=shown.num_dropped), {"class_too_small": shown.dropped}))
         for reason, ids in (("erased_meanwhile", gone), ("residual_span", counted.residual_ids)):
@@ -220,6 +223,7 @@ class _Build:
             gates=(),
             shards=shards,
             counted=counted,
+            tally=counts,
             removals=len(self.removals),
         )
         return self._judged(facts, tally)
@@ -281,7 +285,7 @@ class _Build:
             [{"release": name, "row_sha256": digest} for name, digest in self.removals],
         )
         write_json(work / "gates.json", [gate.as_json(ids=False) for gate in facts.gates])
-        write_json(work / "statistics.json", {"numbers": facts.numbers(), "anonymity": facts.anonymity()})
+        write_json(work / "statistics.json", facts.statistics())
         write_bytes(work / "report.html", write_report(facts).encode())
         write_json(work / "manifest.json", _manifest(facts))
         hashes = {f"data/{shard.name}": shard.sha256 for shard in facts.shards}

@@ -81,9 +81,8 @@ def _head(facts: Facts) -> str:
 
 
 def _summary(facts: Facts) -> str:
-    numbers = facts.numbers()
     return (
-        f"{facts.rows:,} conversations of {facts.subjects:,} people with language models, {numbers['rounds']:,} "
+        f"{facts.rows:,} conversations of {facts.subjects:,} people with language models, {facts.tally.rounds.total:,} "
         f"rounds, in {len(facts.shards)} file(s). Everyone was asked twice and agreed to publication. "
         f"Run by {facts.operator}; release {facts.number} of this collection, frozen at event {facts.input_seq:,} "
         f"of its log."
@@ -151,7 +150,7 @@ def _personal(facts: Facts) -> str:
     if not facts.asked.settings.redaction.on:
         return "Nothing was replaced."
     found = facts.counted
-    types = ", ".join(f"{name} {n:,}" for name, n in facts.numbers()["redacted_spans"].items()) or "none"
+    types = ", ".join(f"{name} {n:,}" for name, n in facts.redaction()["redacted_spans"].items()) or "none"
     versions = ", ".join(f"{kind} {facts.versions.get(kind, 'not run')}" for kind in ("pii", "secret"))
     scan = "The redacted text was searched again for shapes and secrets, and nothing was found" + (
         f" ({found.late_spans:,} spans that only then came to light were replaced too)." if found.late_spans else "."
@@ -207,9 +206,8 @@ def _toxicity(facts: Facts) -> str:
         for provider, name in (("openai", "OpenAI's moderation"), ("detoxify", "Detoxify"))
         if facts.profile.startswith("compat") and not facts.counted.moderated[provider]
     ]
-    numbers = facts.numbers()
     shares = ", ".join(
-        f"{role} {share:.2%}" for role, share in numbers["share_toxic_messages"].items() if share is not None
+        f"{role} {share:.2%}" for role, share in facts.redaction()["share_toxic_messages"].items() if share is not None
     )
     if not providers and not facts.counted.moderated.total():
         return (
@@ -226,13 +224,11 @@ def _toxicity(facts: Facts) -> str:
 
 
 def _figures(facts: Facts) -> str:
-    numbers = facts.numbers()
-    single = {name.replace("_", " "): value for name, value in numbers.items() if isinstance(value, int | float)}
-    parts = ["| figure | value |", "|---|---|", *(f"| {name} | {value:,} |" for name, value in single.items())]
-    for name in ("languages_of_messages", "models_of_conversations", "countries_of_conversations"):
-        top = dict(list(numbers[name].items())[:_TOP])
-        title, of = name.split("_of_")
-        parts += ["", table(title, {of: top}, cells=escape)]
+    known = {name: value for name, value in facts.figures().items() if value is not None}
+    parts = ["| figure | value |", "|---|---|", *(f"| {name} | {value:,} |" for name, value in known.items())]
+    for name, counts in facts.rankings().items():
+        title, of = name.split(" of ")
+        parts += ["", table(title, {of: dict(list(counts.items())[:_TOP])}, cells=escape)]
     return "\n".join([*parts, "", "All of them, and more, are in `statistics.json`."])
 
 

@@ -11,6 +11,8 @@ from agora.rooms.collect.release.gates import Gate
 from agora.rooms.collect.release.plan import Plan
 from agora.rooms.collect.release.shards import Counted, Shard
 from agora.rooms.collect.release.shown import SHOWN, Shown
+from agora.rooms.collect.statistics.numbers import numbers
+from agora.rooms.collect.statistics.tally import PARTS, Tally
 
 DIGITS = 4
 
@@ -31,6 +33,7 @@ class Facts:
         gates: all nine.
         shards: the files.
         counted: over all files.
+        tally: the same, as any data set is counted.
         removals: how many rows of earlier releases were removed since.
     """
 
@@ -45,6 +48,7 @@ class Facts:
     gates: Sequence[Gate]
     shards: Sequence[Shard]
     counted: Counted
+    tally: Tally
     removals: int
 
     @property
@@ -61,11 +65,6 @@ class Facts:
     def subjects(self) -> int:
         """Distinct people in the release."""
         return self.shown.subjects
-
-    @property
-    def countries(self) -> dict[str, int]:
-        """Conversations by published country."""
-        return self.shown.countries
 
     @property
     def failed(self) -> list[Gate]:
@@ -95,29 +94,45 @@ class Facts:
             "free_text_covered": False,
         }
 
-    def numbers(self) -> dict[str, Any]:
-        """Counts of what is in the files."""
-        c = self.counted
-        return {
+    def figures(self) -> dict[str, int | float | None]:
+        """The most asked-for figures of what is in the files."""
+        c, tally = self.counted, self.tally
+        held: dict[str, int | float | None] = {
             "conversations": c.conversations,
             "subjects": self.subjects,
-            "rounds": c.rounds,
+            "rounds": tally.rounds.total,
             "messages": c.messages,
-            "mean_rounds": _mean(c.rounds, c.conversations),
-            "share_multi_turn": _mean(c.multi_turn, c.conversations),
-            "share_over_10_rounds": _mean(c.over_10_rounds, c.conversations),
-            "mean_characters": {role: _mean(n, c.by_role[role]) for role, n in sorted(c.characters.items())},
-            "languages_of_messages": ranked(c.languages),
-            "models_of_conversations": ranked(c.models),
-            "countries_of_conversations": ranked(self.countries),
+            "mean rounds": _mean(tally.rounds.total, tally.rounds.n),
+            "share of several rounds": _mean(tally.multi, c.conversations),
+            "share of more than 10 rounds": _mean(tally.over_ten, c.conversations),
+            **{f"mean words of a {part} turn": _rounded(tally.sizes["words", part].mean) for part in PARTS.values()},
+        }
+        return held | {name.replace("_", " "): n for name, n in self.redaction().items() if isinstance(n, int)}
+
+    def rankings(self) -> dict[str, dict[str, int]]:
+        """Counts by value, most frequent first."""
+        return {
+            "languages of messages": ranked(self.tally.turn_languages),
+            "models of conversations": ranked(self.tally.models),
+            "countries of conversations": ranked(self.tally.countries),
+        }
+
+    def redaction(self) -> dict[str, Any]:
+        """What was replaced, and what is toxic as the files have it."""
+        c = self.counted
+        return {
             "toxic_conversations": c.toxic,
-            "toxic_messages": dict(sorted(c.toxic_messages.items())),
+            "toxic_messages": c.toxic_messages.total(),
             "share_toxic_messages": {r: _mean(c.toxic_messages[r], n) for r, n in sorted(c.by_role.items())},
             "redacted_conversations": c.redacted,
             "redacted_messages": c.redacted_messages,
             "redacted_spans": ranked(c.spans),
             "spans_found_only_after_redaction": c.late_spans,
         }
+
+    def statistics(self) -> dict[str, Any]:
+        """The tables of ``agora collect stats`` over the files, with what only a release has."""
+        return {**numbers(self.tally), "release": self.redaction(), "anonymity": self.anonymity()}
 
 
 def ranked(counts: Mapping[str, int]) -> dict[str, int]:
@@ -126,4 +141,8 @@ def ranked(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _mean(total: int, n: int) -> float | None:
-    return round(total / n, DIGITS) if n else None
+    return _rounded(total / n) if n else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)

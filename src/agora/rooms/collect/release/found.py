@@ -77,6 +77,7 @@ class Findings:
     secret: Sequence[Result] = ()
     by_hand: Sequence[Result] = ()
     minors: bool = False  # any provider at any version: what was once said is not forgotten by a newer model
+    telling: bool = False  # some moderation result says more than that its provider did not flag the message
     _tox: Mapping[str, Result | str] = _NOTHING
 
     def add(self, kind: str, version: str, result_json: str, wanted: Wanted) -> None:
@@ -85,16 +86,17 @@ class Findings:
             if _MINORS[0] in result_json or _MINORS[1] in result_json:
                 self.minors = self.minors or is_of_minors(orjson.loads(result_json))
             if (kind, version) in wanted:
-                self._take(_BIT[kind], "_tox", {_provider(version): result_json})
+                provider = _provider(version)
+                self.kinds |= _BIT[kind]
+                self.telling = self.telling or provider == "openai" or not _plainly_not(result_json)
+                self._tox = {**self._tox, provider: result_json}
         else:
             self._take(*_read(kind, version, result_json, wanted))
 
     def _take(self, bit: int, name: str, value: Any) -> None:
         """Take in what was read of an annotation: which kind is known by it, and what it says."""
         self.kinds |= bit
-        if name == "_tox":
-            self._tox = {**self._tox, **value}
-        elif name == "by_hand":
+        if name == "by_hand":
             self.by_hand = (*self.by_hand, *value)
         elif name:
             setattr(self, name, value)
@@ -103,7 +105,7 @@ class Findings:
         """Take in what an import knows, unless there is an annotation of our own."""
         if kind == "tox":
             if provider not in self._tox:
-                self._tox = {**self._tox, provider: result}
+                self._tox, self.telling = {**self._tox, provider: result}, True
                 self.minors = self.minors or is_of_minors(result)
         elif not self.kinds & _BIT[kind]:
             setattr(self, kind, result)
@@ -115,6 +117,11 @@ class Findings:
         return {name: orjson.loads(r) if isinstance(r, str) else r for name, r in self._tox.items()}
 
     @property
+    def providers(self) -> tuple[str, ...]:
+        """Those whose moderation results are known."""
+        return tuple(self._tox)
+
+    @property
     def openai(self) -> Result | None:
         """What OpenAI's moderation said, if it was asked."""
         result = self._tox.get("openai")
@@ -123,25 +130,18 @@ class Findings:
     @property
     def detoxify(self) -> Result | None:
         """Detoxify's seven scores, if it was asked."""
-        for result in self._tox.values():
-            if isinstance(result, str):
-                if "detoxify" not in result:
-                    continue
-                result = orjson.loads(result)
-            if scores := detoxify_of(result):
-                return scores
+        if self.telling:
+            for result in self.tox.values():
+                if scores := detoxify_of(result):
+                    return scores
         return None
 
     def is_toxic(self, threshold: float) -> bool:
         """Whether a provider flagged the message, or Detoxify scored it above the threshold."""
-        for result in self._tox.values():
-            if isinstance(result, str):
-                if _plainly_not(result):
-                    continue
-                result = orjson.loads(result)
-            if result.get("flagged") or detoxify_of(result).get("toxicity", 0.0) > threshold:
-                return True
-        return False
+        return self.telling and any(
+            result.get("flagged") or detoxify_of(result).get("toxicity", 0.0) > threshold
+            for result in self.tox.values()
+        )
 
     @property
     def spans(self) -> list[Result]:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from agora.curate.importers.schemas import published_schema
 from agora.rooms.collect.release.asked import Asked
-from agora.rooms.collect.release.found import Result
+from agora.rooms.collect.release.found import Findings, Result
 from agora.rooms.collect.release.texts import Utterance
+from agora.rooms.collect.statistics.told import Told, Verdicts, rounds_of, verdicts
+from agora.rooms.collect.statistics.told import Utterance as Counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,6 +120,25 @@ class RowMaker:
         else:
             head["conversations"] = [{"from": _SHAREGPT[u.role], "value": u.text} for u in said]
         return Made(head, digest)
+
+    def tell(self, planned: Planned, said: Sequence[Utterance]) -> Told:
+        """The conversation as its row shows it, to be counted."""
+        whole, threshold = planned["language"], self.asked.settings.selection.toxicity_threshold
+        utterances = [
+            Counted(u.role, u.text, self._language(planned, u) or whole, *_verdicts(u.found, threshold))
+            for u in said
+            if u.role in ("user", "assistant")
+        ]
+        return Told(
+            id=planned["conversation_id"],
+            subject=planned["person"].hex(),
+            model=model_of(said),
+            country=planned["country"],
+            category=None,
+            created=date.fromordinal(planned["date"]).isoformat() if planned["date"] else None,
+            rounds=planned["rounds"] if self.asked.linear else rounds_of(said),
+            utterances=tuple(utterances),
+        )
 
     def _compat(self, planned: Planned, said: Sequence[Utterance]) -> Made:
         person = planned["person"].hex()
@@ -220,6 +241,16 @@ class RowMaker:
         else:
             moment = _midnight(planned["date"])
         return moment if self.zoned else moment.replace(tzinfo=None)
+
+
+def _verdicts(found: Findings, threshold: float) -> Verdicts:
+    return verdicts(found.tox, threshold) if found.telling else _not_flagged(found.providers)
+
+
+@lru_cache(maxsize=64)
+def _not_flagged(providers: tuple[str, ...]) -> Verdicts:
+    """Of a message that nobody flagged."""
+    return verdicts({name: {"flagged": False} for name in providers}, 1.0)
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agora.core.report import Report
-from agora.rooms.collect.release.facts import Facts, ranked
+from agora.rooms.collect.release.facts import Facts
 
 _TOP = 15
 
@@ -88,16 +88,15 @@ def _anonymity(report: Report, facts: Facts) -> None:
 
 
 def _figures(report: Report, facts: Facts) -> None:
-    numbers = facts.numbers()
     report.section("What is in the files").facts(
-        {name.replace("_", " "): value for name, value in numbers.items() if isinstance(value, int | float)}
+        {n: value for n, value in facts.figures().items() if value is not None}
     )
-    for name in ("languages_of_messages", "models_of_conversations", "countries_of_conversations", "redacted_spans"):
-        rows = list(ranked(numbers[name]).items())
+    for name, counts in {**facts.rankings(), "redacted spans": facts.redaction()["redacted_spans"]}.items():
+        rows = list(counts.items())
         if rows:
             shown = rows[:_TOP]
             note = f"{len(rows) - _TOP} more are in statistics.json." if len(rows) > _TOP else ""
-            report.table(["", "count"], shown, caption=name.replace("_", " "), note=note)
+            report.table(["", "count"], shown, caption=name, note=note)
     report.table(
         ["file", "rows", "bytes", "sha256"],
         [[shard.name, shard.rows, shard.size, shard.sha256] for shard in facts.shards],

@@ -17,9 +17,11 @@ from agora.rooms.collect.release.asked import Asked, engine_of
 from agora.rooms.collect.release.columns import read_batches
 from agora.rooms.collect.release.found import Reader
 from agora.rooms.collect.release.gates import EXAMPLES
-from agora.rooms.collect.release.profiles import RowMaker, model_of, schema_of
+from agora.rooms.collect.release.profiles import RowMaker, schema_of
 from agora.rooms.collect.release.shown import slice_file
 from agora.rooms.collect.release.texts import Taken, Utterance, read_utterances, redact_conversation
+from agora.rooms.collect.statistics.tally import Choices, Tally
+from agora.rooms.collect.statistics.told import Told
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,22 +33,16 @@ _GROUP = 2000
 
 @dataclass(slots=True)
 class Counted:
-    """What a shard holds, in numbers that add up over shards."""
+    """What a shard holds beside what every data set is counted by, in numbers that add up over shards."""
 
     conversations: int = 0
-    rounds: int = 0
     messages: int = 0
-    multi_turn: int = 0
-    over_10_rounds: int = 0
     redacted: int = 0
     redacted_messages: int = 0
     toxic: int = 0
     toxic_messages: Counter[str] = field(default_factory=Counter)  # by role
-    characters: Counter[str] = field(default_factory=Counter)  # by role
     by_role: Counter[str] = field(default_factory=Counter)
     moderated: Counter[str] = field(default_factory=Counter)  # messages by provider that a compat column is of
-    languages: Counter[str] = field(default_factory=Counter)  # of messages
-    models: Counter[str] = field(default_factory=Counter)  # of conversations
     spans: Counter[str] = field(default_factory=Counter)
     late_spans: int = 0
     residual: Counter[str] = field(default_factory=Counter)
@@ -54,25 +50,17 @@ class Counted:
     gone: list[str] = field(default_factory=list)
 
     def take(self, talks: Sequence[Sequence[Utterance]]) -> None:
-        """Count conversations, many at once: counters are quick with lists and slow with single values."""
-        rounds = [sum(u.role == "user" for u in said) for said in talks]
+        """Count conversations, many at once."""
         every = [u for said in talks for u in said]
         self.conversations += len(talks)
-        self.rounds += sum(rounds)
         self.messages += len(every)
-        self.multi_turn += sum(n > 1 for n in rounds)
-        self.over_10_rounds += sum(n > 10 for n in rounds)
         self.redacted += sum(any(u.redacted for u in said) for said in talks)
-        self.redacted_messages += sum(u.redacted for u in every)
+        self.redacted_messages += sum([u.redacted for u in every])
         self.toxic += sum(any(u.toxic for u in said) for said in talks)
         self.toxic_messages.update([u.role for u in every if u.toxic])
         self.by_role.update([u.role for u in every])
-        for role in {u.role for u in every}:
-            self.characters[role] += sum(len(u.text) for u in every if u.role == role)
-        self.moderated["openai"] += sum(u.found.openai is not None for u in every)
-        self.moderated["detoxify"] += sum(u.found.detoxify is not None for u in every)
-        self.languages.update([u.found.lang.get("name") or "unknown" for u in every])
-        self.models.update([model_of(said) or "unknown" for said in talks])
+        self.moderated["openai"] += sum([u.found.openai is not None for u in every])
+        self.moderated["detoxify"] += sum([u.found.detoxify is not None for u in every])
 
     def add(self, other: Counted) -> None:
         """Add another shard's counts."""
@@ -106,6 +94,7 @@ class Shard:
     sha256: str
     size: int
     counted: Counted
+    tally: Path  # counts as of any data set, see agora.rooms.collect.statistics
     hashes: Path  # conversation, row hash and pseudonym of each row
 
     @property
@@ -134,27 +123,25 @@ class WriteShard:
             DataError: the file became larger than 256 MB.
         """
         folder, name = self.asked.folder, shard_name(index, self.of)
-        note, path, hashes = (
-            folder / f"shard-{index:05d}.json",
-            folder / "data" / name,
-            folder / f"hashes-{index:05d}.arrow",
-        )
+        note, tally = folder / f"shard-{index:05d}.json", folder / f"tally-{index:05d}.json"
+        path, hashes = folder / "data" / name, folder / f"hashes-{index:05d}.arrow"
         of_slice = sha256_file(slice_file(self.asked, index))
         with suppress(MissingError):
             found = read_json(note)
             if found["slice"] == of_slice and path.exists() and sha256_file(path) == found["sha256"]:
                 counted = Counted.from_json(found["counted"])
-                return Shard(index, name, found["sha256"], path.stat().st_size, counted, hashes)
+                return Shard(index, name, found["sha256"], path.stat().st_size, counted, tally, hashes)
         make_folder(path.parent)
         with rare_collections():
-            counted = self._write(index, path, hashes)
+            counted, counts = self._write(index, path, hashes)
         size, digest = path.stat().st_size, sha256_file(path)
         if size > MOST_BYTES:
             raise DataError(f"{size:,} bytes are more than a shard may have", where=name, hint="lower release.shard_mb")
+        write_json(tally, counts.as_json())
         write_json(note, {"slice": of_slice, "sha256": digest, "counted": counted.as_json()})
-        return Shard(index, name, digest, size, counted, hashes)
+        return Shard(index, name, digest, size, counted, tally, hashes)
 
-    def _write(self, index: int, path: Path, hashes: Path) -> Counted:
+    def _write(self, index: int, path: Path, hashes: Path) -> tuple[Counted, Tally]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -162,7 +149,8 @@ class WriteShard:
         rows: list[dict[str, Any]] = []
         called: list[tuple[str, bytes, bytes]] = []
         talks: list[list[Utterance]] = []
-        taken = Taken()
+        told: list[Told] = []
+        taken, tally = Taken(), Tally(choices_of(self.asked))
 
         def write() -> None:
             if not rows:
@@ -170,7 +158,8 @@ class WriteShard:
             _write_rows(writer, rows, schema)
             names.write_batch(pa.record_batch(list(zip(*called, strict=True)), schema=hashes_schema()))
             counted.take(talks)
-            for held in (rows, called, talks):
+            tally.add(told)
+            for held in (rows, called, talks, told):
                 held.clear()
 
         with (
@@ -182,6 +171,7 @@ class WriteShard:
             for planned, said in self._conversations(index, taken, counted):
                 made = maker.make(planned, said)
                 talks.append(said)
+                told.append(maker.tell(planned, said))
                 rows.append(made.row)
                 called.append((planned["conversation_id"], made.sha256, planned["person"]))
                 if len(rows) == _GROUP:
@@ -189,7 +179,7 @@ class WriteShard:
             write()
         counted.spans, counted.late_spans, counted.residual = taken.spans, taken.late, taken.residual
         counted.residual_ids = sorted(taken.residual_ids)
-        return counted
+        return counted, tally
 
     def _conversations(
         self, index: int, taken: Taken, counted: Counted
@@ -206,6 +196,11 @@ class WriteShard:
                         continue
                     redact_conversation(self.asked, row["conversation_id"], said, self.public_names, taken)
                     yield row, said
+
+
+def choices_of(asked: Asked) -> Choices:
+    """How a release is counted; of repeated prompts it would have to hold too many to count them."""
+    return Choices(asked.name, threshold=asked.settings.selection.toxicity_threshold, long_chars=0)
 
 
 def hashes_schema() -> pa.Schema:

@@ -54,17 +54,6 @@ class Shown:
     num_dropped: int
     k: int | None
 
-    @property
-    def countries(self) -> dict[str, int]:
-        """Rows by published country."""
-        import numpy as np
-
-        column = self.columns.get("country")
-        if column is None:
-            return {"not given": self.rows} if self.rows else {}
-        counts = np.bincount(column.codes, minlength=len(column.values))
-        return {value or "not given": int(n) for value, n in zip(column.values, counts, strict=True) if n}
-
 
 def anonymize(plan: Plan, profile: str, k: int, gone: Collection[str]) -> Shown:
     """What the ladder leaves of the rows of a plan.

@@ -86,7 +86,7 @@ def _settings(tally: Tally) -> JsonMap:
         "tokenizer": choices.tokenizer or None,
         "detoxify_threshold": choices.threshold,
         "language_least_prompts": choices.language_least,
-        "long_prompt_chars": choices.long_chars,
+        "long_prompt_chars": choices.long_chars or None,
         "empty_utterances": tally.empty,
         "long_prompts_forgotten": tally.long.forgotten,
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from heapq import heapify, heappush, heapreplace, nlargest
 
 from agora.core.records import JsonMap
 from agora.curate.text import words
@@ -22,11 +23,15 @@ class Spread:
     total: int = 0
     squares: int = 0
 
-    def add(self, value: int) -> None:
-        """See one number."""
-        self.n += 1
-        self.total += value
-        self.squares += value * value
+    def add(self, values: Sequence[int]) -> None:
+        """See some numbers."""
+        self.n += len(values)
+        self.total += sum(values)
+        self.squares += sum([value * value for value in values])
+
+    def merge(self, other: Spread) -> None:
+        """Take in what another one saw."""
+        self.n, self.total, self.squares = self.n + other.n, self.total + other.total, self.squares + other.squares
 
     @property
     def mean(self) -> float | None:
@@ -43,22 +48,36 @@ class Spread:
 
 @dataclass(slots=True)
 class Sample:
-    """A fair sample of texts that are seen once (reservoir): the same seed and texts give the same sample."""
+    """A fair sample of texts that are seen once: those whose names have the smallest keyed hashes.
+
+    The same seed and texts give the same sample, in whatever order and in however many parts they come.
+    """
 
     size: int
     seed: int = 0
     seen: int = 0
-    texts: list[str] = field(default_factory=list)
-    _rng: random.Random | None = None
+    drawn: list[tuple[int, str]] = field(default_factory=list)  # a heap of rank, negative, and text
 
-    def add(self, text: str) -> None:
-        """See one text."""
-        self._rng = self._rng or random.Random(self.seed)
+    def add(self, text: str, name: str) -> None:
+        """See one text; ``name`` is what sets it apart from all others."""
         self.seen += 1
-        if len(self.texts) < self.size:
-            self.texts.append(text)
-        elif (place := self._rng.randrange(self.seen)) < self.size:
-            self.texts[place] = text
+        key = b"%d" % self.seed
+        rank = -int.from_bytes(blake2b(name.encode("utf-8", "replace"), digest_size=7, key=key).digest(), "big")
+        if len(self.drawn) < self.size:
+            heappush(self.drawn, (rank, text))
+        elif rank > self.drawn[0][0]:
+            heapreplace(self.drawn, (rank, text))
+
+    def merge(self, other: Sample) -> None:
+        """Take in what another one saw of other texts."""
+        self.seen += other.seen
+        self.drawn = nlargest(self.size, [*self.drawn, *other.drawn])
+        heapify(self.drawn)
+
+    @property
+    def texts(self) -> list[str]:
+        """The sample, in the order of the hashes."""
+        return [text for _, text in sorted(self.drawn, reverse=True)]
 
 
 def diversity(texts: Iterable[str]) -> JsonMap:
@@ -78,7 +97,7 @@ def diversity(texts: Iterable[str]) -> JsonMap:
             held.update(zip(*(found[i:] for i in range(n)), strict=False))
             totals[n] += max(len(found) - n + 1, 0)
     total = sum(ones.values())
-    entropy = -sum(c / total * math.log2(c / total) for c in ones.values()) if total else None
+    entropy = -math.fsum(c / total * math.log2(c / total) for c in ones.values()) if total else None
     return {
         "texts": n_texts,
         "words": total,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from agora.core.records import Conversation, JsonMap, Message
 from agora.core.tables import Rejects
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Utterance:
+class Utterance(NamedTuple):
     """One message. What nobody measured is None: it is left out of shares, never counted as false.
 
     ``flagged`` holds the verdict of each classifier that saw it; ``detoxify`` and ``categories`` what two of them say
@@ -37,9 +35,16 @@ class Utterance:
     categories: Mapping[str, bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One conversation: ``rounds`` are the questions on its longest path, ``month`` is ``YYYY-MM``."""
+class Verdicts(NamedTuple):
+    """What the classifiers say of one message, as :class:`Utterance` has it."""
+
+    flagged: dict[str, bool]
+    detoxify: Mapping[str, float]
+    categories: Mapping[str, bool]
+
+
+class Told(NamedTuple):
+    """One conversation: ``rounds`` are the questions on its longest path, ``created`` begins with a date."""
 
     id: str
     subject: str | None
@@ -111,7 +116,7 @@ def tell(conversation: Conversation, notes: Mapping[str, JsonMap], threshold: fl
         country=next((c for c in places if c), row.get("country")),
         category=_category(conversation),
         created=conversation.provenance.created,
-        rounds=_rounds(conversation),
+        rounds=rounds_of(conversation.messages),
         utterances=utterances,
     )
 
@@ -119,15 +124,29 @@ def tell(conversation: Conversation, notes: Mapping[str, JsonMap], threshold: fl
 def _utterance(
     message: Message, note: JsonMap, moderated: Any, scored: Any, whole: str | None, threshold: float
 ) -> Utterance:
+    results: dict[str, JsonMap] = {}
+    if isinstance(moderated, Mapping) and moderated.get("flagged") is not None:
+        results["openai"] = dict(moderated)
+    if isinstance(scored, Mapping):
+        scores = {name: score for name, score in scored.items() if isinstance(score, (int, float))}
+        results["detoxify"] = {"scores": scores}
+    flagged, detoxify, categories = verdicts({**results, **(note.get("tox") or {})}, threshold)
+    said = note.get("lang") or message.meta.get("language") or message.meta.get("lang") or whole
+    language = LANGUAGE_NAMES.get(said, said) if isinstance(said, str) else None  # some sources give codes
+    return Utterance(message.role, message.content, language, flagged, detoxify, categories)
+
+
+def verdicts(results: Mapping[str, Mapping[str, Any]], threshold: float) -> Verdicts:
+    """Of the results by provider: each classifier's verdict, Detoxify's scores, OpenAI's categories.
+
+    Args:
+        results: of one message.
+        threshold: a Detoxify score of toxicity above it is toxic.
+    """
     flagged: dict[str, bool] = {}
     categories: Mapping[str, bool] = {}
     detoxify: Mapping[str, float] = {}
-    if isinstance(moderated, Mapping) and moderated.get("flagged") is not None:
-        flagged["openai_moderation"] = bool(moderated["flagged"])
-        categories = one_spelling(moderated.get("categories") or {})
-    if isinstance(scored, Mapping):
-        detoxify = {name: score for name, score in scored.items() if isinstance(score, (int, float))}
-    for provider, result in (note.get("tox") or {}).items():
+    for provider, result in results.items():
         if provider == "openai":
             flagged["openai_moderation"] = bool(result.get("flagged"))
             categories = one_spelling(result.get("categories") or {})
@@ -137,9 +156,7 @@ def _utterance(
             flagged[provider] = bool(result.get("flagged"))
     if "toxicity" in detoxify:
         flagged["detoxify"] = detoxify["toxicity"] > threshold
-    said = note.get("lang") or message.meta.get("language") or message.meta.get("lang") or whole
-    language = LANGUAGE_NAMES.get(said, said) if isinstance(said, str) else None  # some sources give codes
-    return Utterance(message.role, message.content, language, flagged, detoxify, categories)
+    return Verdicts(flagged, detoxify, categories)
 
 
 def one_spelling(categories: Mapping[str, Any]) -> dict[str, bool]:
@@ -169,9 +186,18 @@ def _category(conversation: Conversation) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _rounds(conversation: Conversation) -> int:
-    """User messages on the longest path, one look at each message."""
+class _Node(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def parent(self) -> str | None: ...
+    @property
+    def role(self) -> str: ...
+
+
+def rounds_of(messages: Iterable[_Node]) -> int:
+    """User messages on the longest path, one look at each message; parents come before their children."""
     above: dict[str | None, int] = {None: 0}
-    for message in conversation.messages:
+    for message in messages:
         above[message.id] = above.get(message.parent, 0) + (message.role == "user")
     return max(above.values())
