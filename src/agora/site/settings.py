@@ -24,7 +24,7 @@ class SiteSettings(Config):
         shutdown_s: seconds that replies get to end when the server is told to stop; then they are kept as interrupted.
         sign_in_tries_per_minute: passwords that one address may try.
         sign_in_tries_per_name: passwords that may be tried for one account in an hour, from anywhere.
-        max_body_kib: largest request body.
+        max_body_kib: largest request body; None for what the longest message takes in any script.
     """
 
     name: str = "Agora"
@@ -36,7 +36,7 @@ class SiteSettings(Config):
     shutdown_s: int = Field(default=10, ge=1)
     sign_in_tries_per_minute: int = Field(default=5, ge=1)
     sign_in_tries_per_name: int = Field(default=30, ge=1)
-    max_body_kib: int = Field(default=64, ge=1, le=1 << 20)
+    max_body_kib: int | None = Field(default=None, ge=1, le=1 << 20)
 
     @field_validator("trusted_proxies")
     @classmethod

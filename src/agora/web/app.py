@@ -129,7 +129,7 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     for package in reversed(PACKAGES):
         folder = files(package) / "static"
         app.mount(_static_path(package), StaticFiles(directory=str(folder)), name=package)
-    app.add_middleware(BodyLimit, max_bytes=settings.site.max_body_kib * 1024)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecureHeaders)
     app.add_middleware(Watching, requests=requests)
     return app

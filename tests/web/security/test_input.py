@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from agora.rooms.collect.settings import ServeSettings
 from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
 from agora.store import Store
 from agora.store.tables import ACCOUNTS
@@ -104,11 +105,41 @@ def test_no_body_that_is_not_what_it_says_is_a_fault_of_ours(everything: Any, ra
 
 def test_a_body_over_the_bound_is_refused_by_every_route(everything: Any) -> None:
     address, app, _ = everything
-    both = _both(address)
+    both, body = _both(address), b"x" * (ServeSettings().max_body_bytes + 1)
     for endpoint in endpoints(app):
         if endpoint.method not in SAFE:
-            answer = both.http.request(endpoint.method, endpoint.at(), content=b"x" * (64 * 1024 + 1))
+            answer = both.http.request(endpoint.method, endpoint.at(), content=body)
             assert answer.status_code == 413, (str(endpoint), answer.text)
+
+
+@pytest.mark.parametrize("char", ["a", "漢", "😀", "\n"])
+@pytest.mark.parametrize("form", [True, False])
+def test_the_longest_message_gets_through_in_every_script(everything: Any, char: str, form: bool) -> None:
+    address, _, _ = everything
+    person = Person(address).consent()
+    most = ServeSettings().collect.limits.chars
+    for text, refused in (("b" + char * (most - 2) + "e", False), ("b" + char * (most - 1) + "e", True)):
+        conversation = person.conversation()
+        if form:
+            page = person.http.get(f"/chat/{conversation}").text
+            token = page.split('name="form_token" value="')[1].split('"')[0]
+            data = {"content": text.replace("\n", "\r\n"), "client_msg_id": "1", "form_token": token}
+            answer = person.http.post(f"/chat/{conversation}", data=data)
+        else:
+            body = json.dumps({"content": text, "client_msg_id": "1"})  # every character beyond ASCII escaped
+            answer = person.http.post(
+                f"/api/v1/conversations/{conversation}/messages",
+                content=body,
+                headers={"content-type": "application/json"},
+            )
+        assert (answer.status_code == 422) == refused, answer.text[:200]
+        assert [m["content"] for m in person.messages(conversation)][:1] == ([] if refused else [text])
+
+
+def test_an_operators_own_bound_of_bodies_counts() -> None:
+    chosen = {"site": {"max_body_kib": 16}, "collect": {"limits": {"chars": 100_000}}}
+    assert ServeSettings.model_validate(chosen).max_body_bytes == 16 * 1024
+    assert ServeSettings.model_validate({"collect": chosen["collect"]}).max_body_bytes > 1_200_000
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ async def new_chat(request: Request, chat: TheChat, subject: Consented, content:
     if not content.strip():
         raise ChatError("empty_message", "the message is empty", 422)
     conversation_id = await chat.new_conversation(subject, address_of(request))
-    return await _send(chat, subject, NewMessage(conversation_id, content, secrets.token_urlsafe(12)))
+    return await _send(chat, subject, NewMessage(conversation_id, _typed(content), secrets.token_urlsafe(12)))
 
 
 @router.post("/chat/{conversation_id}")
@@ -151,7 +151,12 @@ async def send(
 ) -> Response:
     """Send a message as a form, and come back when the reply is there."""
     check_form(request, subject.id, form_token)
-    return await _send(chat, subject, NewMessage(conversation_id, content, client_msg_id, parent_id or None))
+    return await _send(chat, subject, NewMessage(conversation_id, _typed(content), client_msg_id, parent_id or None))
+
+
+def _typed(content: str) -> str:
+    """A message as it was typed: a form sends each end of a line as two characters, and only one was counted."""
+    return content.replace("\r\n", "\n")
 
 
 async def _send(chat: Any, subject: Any, new: NewMessage) -> Response:

@@ -11,6 +11,11 @@ from agora.rooms.collect.moderate.settings import ModerateSettings
 from agora.rooms.collect.release.settings import ReleaseSettings
 from agora.site.settings import SiteSettings
 
+# a character beyond the basic plane is %F0%9F%98%80 in a form and \ud83d\ude00 in JSON
+_CHAR_BYTES = 12
+_FIELDS_BYTES = 8 * 1024  # everything in a body that is not the message
+_LEAST_BODY = 64 * 1024
+
 
 class ChatLimits(Config):
     """How much one person, one address and one conversation may ask for."""
@@ -76,3 +81,10 @@ class ServeSettings(Config):
     site: SiteSettings = SiteSettings()
     collect: CollectSettings = CollectSettings()
     release: ReleaseSettings = ReleaseSettings()
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest request body: the operator's own bound, or one that lets the longest message through."""
+        if self.site.max_body_kib is not None:
+            return self.site.max_body_kib * 1024
+        return max(_LEAST_BODY, self.collect.limits.chars * _CHAR_BYTES + _FIELDS_BYTES)
