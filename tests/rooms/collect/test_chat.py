@@ -272,7 +272,7 @@ def test_a_model_that_fails_leaves_its_words_and_says_so(
         ({"content": "x", "client_msg_id": "1", "parent_id": "nope"}, 422, "bad_parent"),
         ({"content": "x", "client_msg_id": "1", "surprise": 1}, 422, "invalid_request"),
         ({"content": "x", "client_msg_id": "1", "params": {"temperature": 9}}, 422, "invalid_request"),
-        ({"content": "x" * 70_000, "client_msg_id": "1"}, 413, "body_too_large"),
+        ({"content": "x" * 160_000, "client_msg_id": "1"}, 413, "body_too_large"),
     ],
 )
 def test_a_message_that_cannot_be_taken_is_refused_with_a_reason(

@@ -31,13 +31,14 @@ from agora.rooms.collect.explore.indexer import index_all, index_some, read_stat
 from agora.rooms.collect.explore.query import parse_query
 from agora.rooms.collect.explore.selection import Selection
 from agora.rooms.collect.explore.snippets import as_html, hits, snippet
-from agora.rooms.collect.explore.tables import SEARCH_STATE
+from agora.rooms.collect.explore.tables import SEARCH_COUNTS, SEARCH_STATE
 from agora.rooms.collect.explore.words import tokens
 from agora.rooms.collect.records import store_conversations
 from agora.rooms.collect.tables import ANNOTATIONS, MESSAGES
 from agora.rooms.collect.types import Ending, NewMessage, Params, Status
 from agora.store import Store
 from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publication
+from agora.store.database import migrate, writing
 from agora.store.ids import now_us
 from tests.examples import examples
 from tests.postgres import fresh_database, postgres_server
@@ -258,6 +259,56 @@ def test_filters_narrow_and_facets_count(store: Store) -> None:
     assert everything.conversations == 4 and dict(everything.facets["toxic"]) == {None: 4}
     year = time.strftime("%Y", time.gmtime())
     assert len(found(store, since=f"{year}-01-01")) == 4 and found(store, until="2020-12-31") == []
+
+
+def kept_counts(store: Store) -> Any:
+    """The counts that are kept, seen to be those of the rows."""
+    with store.reading() as connection:
+        kept, counted = (count(connection, chosen, most=99) for chosen in (Selection(), Selection(min_turns=0)))
+        assert kept == counted
+        rows = connection.execute(select(SEARCH_COUNTS.c.conversations)).scalars().all()
+    assert all(n > 0 for n in rows)
+    return kept
+
+
+def test_kept_counts_are_those_of_the_rows_through_changes_erasure_and_rebuilding(store: Store) -> None:
+    assert kept_counts(store).conversations == 0
+    put(store, ("one", "yes"), ("two", "no"), source="a", model="m1")
+    subject = subject_of(store)
+    mine = [store.write(lambda c: conversations.create_conversation(c, subject)) for _ in range(3)]
+    said = [say(store, subject, conversation, f"text {i}") for i, conversation in enumerate(mine)]
+    index(store)
+    assert kept_counts(store).conversations == 5
+    for message, code in ((said[0], "en"), (said[1], "en"), (said[2], "de"), (said[0], "fr")):
+        annotate(store, message, "lang", {"code": code}, str(now_us()))
+        annotate(store, message, "topic", {"topic": len(code), "x": 0.0, "y": 0.0, "terms": []}, str(now_us()))
+    annotate(store, said[1], "tox", {"flagged": True}, "linear:1")
+    index(store)
+    assert dict(kept_counts(store).facets["language"]) == {"fr": 1, "en": 1, "de": 1, None: 2}
+    store.write(lambda c: erase_conversations(c, subject, mine[1]))
+    found = kept_counts(store)
+    assert found.conversations == 4 and dict(found.facets["toxic"]) == {None: 4}
+    before = kept_counts(store)
+    index(store, rebuild=True)
+    assert kept_counts(store) == before
+    store.write(lambda c: erase_conversations(c, subject))
+    assert kept_counts(store).conversations == 2
+
+
+def test_a_store_from_before_the_counts_is_counted_when_it_is_opened(store: Store) -> None:
+    put(store, ("one", "yes"), ("two",), source="a", model="m1")
+    index(store)
+    with store.reading() as connection:
+        message = str(connection.scalar(select(MESSAGES.c.message_id).limit(1)))
+    annotate(store, message, "topic", {"topic": 7, "x": 0.0, "y": 0.0, "terms": []})
+    annotate(store, message, "pii", {"spans": []})
+    index(store)
+    before = kept_counts(store)
+    with writing(store.engine) as connection:
+        SEARCH_COUNTS.drop(connection)
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0010'")
+    migrate(store.engine)
+    assert kept_counts(store) == before
 
 
 @pytest.mark.slow

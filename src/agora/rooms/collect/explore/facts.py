@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from agora.core.json_text import loads
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
@@ -17,6 +18,45 @@ from agora.store.tables import SUBJECTS
 
 _MARKED = ("pii", "secret")
 _DAY_US = 86_400_000_000
+# built once: a list in a statement costs more than the database takes for it, unless it is one parameter
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_CONVERSATIONS = (
+    select(
+        CONVERSATIONS.c.conversation_id,
+        CONVERSATIONS.c.subject_id,
+        CONVERSATIONS.c.created_us,
+        CONVERSATIONS.c.source,
+        CONVERSATIONS.c.automation_score,
+        SUBJECTS.c.country_iso,
+    )
+    .join(SUBJECTS, SUBJECTS.c.subject_id == CONVERSATIONS.c.subject_id, isouter=True)
+    .where(CONVERSATIONS.c.conversation_id.in_(_IDS), CONVERSATIONS.c.state != "deleted")
+    .order_by(CONVERSATIONS.c.conversation_id)
+)
+_ANNOTATIONS = (
+    select(
+        MESSAGES.c.conversation_id,
+        ANNOTATIONS.c.message_id,
+        ANNOTATIONS.c.kind,
+        ANNOTATIONS.c.pipeline_version,
+        ANNOTATIONS.c.result_json,
+    )
+    .join(MESSAGES, MESSAGES.c.message_id == ANNOTATIONS.c.message_id)
+    .where(MESSAGES.c.conversation_id.in_(_IDS))
+    .order_by(ANNOTATIONS.c.created_us, ANNOTATIONS.c.pipeline_version)
+)
+_RATINGS = (
+    select(MESSAGES.c.conversation_id, FEEDBACK.c.rating)
+    .join(MESSAGES, MESSAGES.c.message_id == FEEDBACK.c.message_id)
+    .where(MESSAGES.c.conversation_id.in_(_IDS))
+)
+_TOLD = [MESSAGES.c[name] for name in ("conversation_id", "message_id", "role", "status", "model", "created_us")]
+_MESSAGES = {
+    texts: select(*_TOLD, *((MESSAGES.c.content_zstd, MESSAGES.c.content_sha256) if texts else ())).where(
+        MESSAGES.c.conversation_id.in_(_IDS)
+    )
+    for texts in (False, True)
+}
 
 
 class Told(NamedTuple):
@@ -26,6 +66,7 @@ class Told(NamedTuple):
     role: str
     status: str
     model: str | None
+    created_us: int
     content_zstd: bytes = b""
     content_sha256: bytes = b""
 
@@ -55,15 +96,8 @@ def gather(
         conversation_ids: which; a few hundred at most.
         messages: of each conversation, oldest first.
     """
-    owner = {m.message_id: c for c, told in messages.items() for m in told}
-    found, ratings = _annotations(connection, owner), _ratings(connection, owner)
+    found, ratings = _annotations(connection, conversation_ids), _ratings(connection, conversation_ids)
     no_ratings: Counter[int] = Counter()
-    query = (
-        select(CONVERSATIONS, SUBJECTS.c.country_iso)
-        .join(SUBJECTS, SUBJECTS.c.subject_id == CONVERSATIONS.c.subject_id, isouter=True)
-        .where(CONVERSATIONS.c.conversation_id.in_(conversation_ids), CONVERSATIONS.c.state != "deleted")
-        .order_by(CONVERSATIONS.c.conversation_id)
-    )
     return [
         _row(
             row,
@@ -71,7 +105,7 @@ def gather(
             found.get(row.conversation_id, _NOTHING),
             ratings.get(row.conversation_id, no_ratings),
         )
-        for row in connection.execute(query).all()
+        for row in connection.execute(_CONVERSATIONS, {"ids": conversation_ids}).all()
     ]
 
 
@@ -118,16 +152,11 @@ def _month(day: int) -> str:
     return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m")
 
 
-def _annotations(connection: Connection, owner: dict[str, str]) -> dict[str, _Found]:
+def _annotations(connection: Connection, ids: Sequence[str]) -> dict[str, _Found]:
     found: dict[str, _Found] = defaultdict(_Found)
-    query = (
-        select(ANNOTATIONS.c.message_id, ANNOTATIONS.c.kind, ANNOTATIONS.c.pipeline_version, ANNOTATIONS.c.result_json)
-        .where(ANNOTATIONS.c.message_id.in_(list(owner)))
-        .order_by(ANNOTATIONS.c.created_us, ANNOTATIONS.c.pipeline_version)
-    )
-    for row in connection.execute(query).all():
+    for row in connection.execute(_ANNOTATIONS, {"ids": ids}).all():
         result = loads(row.result_json.encode())
-        of, message = found[owner[row.message_id]], row.message_id
+        of, message = found[row.conversation_id], row.message_id
         if row.kind == "lang" and result.get("code"):
             of.languages[message] = str(result["code"])[:16]
         elif row.kind == "geo" and result.get("country_iso"):
@@ -143,26 +172,20 @@ def _annotations(connection: Connection, owner: dict[str, str]) -> dict[str, _Fo
     return found
 
 
-def _ratings(connection: Connection, owner: dict[str, str]) -> dict[str, Counter[int]]:
+def _ratings(connection: Connection, ids: Sequence[str]) -> dict[str, Counter[int]]:
     found: dict[str, Counter[int]] = defaultdict(Counter)
-    query = select(FEEDBACK.c.message_id, FEEDBACK.c.rating).where(FEEDBACK.c.message_id.in_(list(owner)))
-    for row in connection.execute(query).all():
-        found[owner[row.message_id]][row.rating] += 1
+    for row in connection.execute(_RATINGS, {"ids": ids}).all():
+        found[row.conversation_id][row.rating] += 1
     return found
 
 
 def told_of(connection: Connection, conversation_ids: Sequence[str], *, texts: bool = False) -> dict[str, list[Told]]:
     """The messages of conversations, oldest first."""
-    m = MESSAGES.c
-    columns = [m.conversation_id, m.message_id, m.role, m.status, m.model]
-    query = (
-        select(*columns, *((m.content_zstd, m.content_sha256) if texts else ()))
-        .where(m.conversation_id.in_(conversation_ids))
-        .order_by(m.conversation_id, m.created_us, m.message_id)
-    )
     found: dict[str, list[Told]] = {}
-    for conversation_id, *told in connection.execute(query).all():
+    for conversation_id, *told in connection.execute(_MESSAGES[texts], {"ids": conversation_ids}).all():
         found.setdefault(conversation_id, []).append(Told(*told))
+    for some in found.values():  # here and not in the database, which would carry the texts through its sorting
+        some.sort(key=attrgetter("created_us", "message_id"))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, bindparam, select, text
 
+from agora.rooms.collect.explore.counting import FACETS, count_everything
 from agora.rooms.collect.explore.engines import engine_of
 from agora.rooms.collect.explore.query import Query
 from agora.rooms.collect.explore.selection import Selection
@@ -18,7 +19,6 @@ from agora.rooms.collect.explore.snippets import Piece, snippet
 from agora.rooms.collect.explore.tables import PLACE_BITS, SEARCH_CONVERSATIONS, SEARCH_MESSAGES
 from agora.rooms.collect.tables import MESSAGES
 
-FACETS = ("language", "country", "model", "toxic", "redacted", "source", "category", "topic", "month")
 PAGE = 30
 _STEP = 200  # messages looked at for a page before more are asked for
 
@@ -131,7 +131,7 @@ class Counts:
 
 
 def count(connection: Connection, selection: Selection, *, most: int = 20) -> Counts:
-    """Count what fits, whole and by facet.
+    """Count what fits, whole and by facet. Everything costs as much as it has values of facets.
 
     Args:
         connection: to read from.
@@ -141,9 +141,12 @@ def count(connection: Connection, selection: Selection, *, most: int = 20) -> Co
     Raises:
         UsageError: the query has no word to find.
     """
+    query = selection.query()
+    if not selection.params():
+        total, counters = count_everything(connection)
+        return Counts(total, None, {name: _ranked(name, counted, most) for name, counted in counters.items()})
     filters, narrow = selection.where()
     wheres, values = filters, narrow
-    query = selection.query()
     messages = None
     if query:
         inner, more = matching(connection, selection, query)
@@ -156,7 +159,7 @@ def count(connection: Connection, selection: Selection, *, most: int = 20) -> Co
         messages = int(connection.execute(text(sql), {**narrow, **matched.values}).scalar_one())
     columns = ", ".join(f"c.{name}" for name in FACETS)
     sql = f"SELECT {columns}, count(*) AS n FROM search_conversations c WHERE {wheres} GROUP BY {columns}"
-    counters: dict[str, Counter[Any]] = {name: Counter() for name in FACETS}
+    counters = {name: Counter() for name in FACETS}
     total = 0
     for row in connection.execute(text(sql), values):
         total += row.n

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import zstandard
 from sqlalchemy import Connection, Engine, delete, select, update
 
+from agora.rooms.collect.explore.counting import change_counts, facts_of
 from agora.rooms.collect.explore.engines import Indexed, engine_of
 from agora.rooms.collect.explore.indexer import HEAD, read_state, start_anew
 from agora.rooms.collect.explore.query import part_of
@@ -42,6 +43,7 @@ def forget_conversations(connection: Connection, conversation_ids: Sequence[str]
                 return
             engine_of(connection).remove(connection, found)
             connection.execute(delete(SEARCH_MESSAGES).where(mine))
+        change_counts(connection, gone=facts_of(connection, numbers))
         connection.execute(delete(SEARCH_CONVERSATIONS).where(s.number.in_(numbers)))
         connection.execute(update(SEARCH_STATE).values(uncleaned=SEARCH_STATE.c.uncleaned + 1))
 

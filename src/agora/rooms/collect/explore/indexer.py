@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import zstandard
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select, update
 
+from agora.rooms.collect.explore.counting import change_counts, facts_of, forget_counts
 from agora.rooms.collect.explore.engines import Indexed, engine_of
 from agora.rooms.collect.explore.facts import Told, gather, told_of
 from agora.rooms.collect.explore.query import part_of
@@ -30,6 +31,13 @@ _AT_ONCE = 500
 SETTLED_US = 10_000_000  # an annotation's time is taken before its commit: younger ones are left for the next round
 _ROWS = 1 << PLACE_BITS
 _TOUCHING = ("conversation.", "message.", "import.", "feedback", "enrichment.")
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_NUMBERS = select(SEARCH_CONVERSATIONS.c.conversation_id, SEARCH_CONVERSATIONS.c.number).where(
+    SEARCH_CONVERSATIONS.c.conversation_id.in_(_IDS)
+)
+_ALIVE = select(CONVERSATIONS.c.conversation_id).where(
+    CONVERSATIONS.c.conversation_id.in_(_IDS), CONVERSATIONS.c.state != "deleted"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ def index_some(store: Store, *, conversations: int = 100, settled_us: int = SETT
         ids, after = _next(connection, state, conversations, now_us() - settled_us)
         if after == state:
             return Done(0, False)
-        prepared = _prepare(connection, ids)
+        prepared = _prepare(connection, ids, building=state.built_through is not None)
     added = store.write(lambda c: _put(c, state, after, prepared))
     return Done(added, True)
 
@@ -100,7 +108,9 @@ def start_anew(connection: Connection) -> None:
     events.take_turns(connection)  # the log's turn is the index's too: two locks could wait for each other
     uncleaned = read_state(connection).uncleaned
     engine_of(connection).clear(connection)
+    engine_of(connection).build(connection, begins=True)
     connection.execute(delete(SEARCH_CONVERSATIONS))
+    forget_counts(connection)
     last = connection.scalar(select(func.max(EVENTS.c.seq))) or 0
     annotated = connection.scalar(select(func.max(ANNOTATIONS.c.created_us))) or 0
     _write_state(connection, State(VERSION, "", last, min(annotated, now_us() - SETTLED_US), uncleaned + 1))
@@ -153,12 +163,12 @@ def _annotated(connection: Connection, state: State, most: int, until_us: int) -
     return sorted(connection.scalars(query)), replace(state, annotated_us=last)
 
 
-def _prepare(connection: Connection, ids: Sequence[str]) -> _Prepared:
+def _prepare(connection: Connection, ids: Sequence[str], *, building: bool) -> _Prepared:
     facts: list[dict[str, Any]] = []
     texts: dict[str, list[Indexed]] = {}
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE]
-        numbers = _numbers(connection, some)
+        numbers = {} if building else _numbers(connection, some)
         new = [conversation_id for conversation_id in some if conversation_id not in numbers]
         told = told_of(connection, new, texts=True) | _with_new_texts(connection, numbers)
         facts += gather(connection, some, told)
@@ -178,7 +188,7 @@ def _with_new_texts(connection: Connection, numbers: Mapping[str, int]) -> dict[
     found = connection.execute(query.where(MESSAGES.c.message_id.in_(wanted))).all()
     texts = {message_id: (content, sha256) for message_id, content, sha256 in found}
     return {
-        c: [Told(*m[:4], *texts[m.message_id]) if m.message_id in texts else m for m in some]
+        c: [Told(*m[:5], *texts[m.message_id]) if m.message_id in texts else m for m in some]
         for c, some in told.items()
     }
 
@@ -198,9 +208,7 @@ def _new_texts(told: Mapping[str, Sequence[Told]]) -> dict[str, list[Indexed]]:
 
 def _numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     """The numbers of the conversations that are in the index."""
-    s = SEARCH_CONVERSATIONS.c
-    query = select(s.conversation_id, s.number).where(s.conversation_id.in_(ids))
-    return {row.conversation_id: row.number for row in connection.execute(query).all()}
+    return {row.conversation_id: row.number for row in connection.execute(_NUMBERS, {"ids": ids}).all()}
 
 
 def _known(connection: Connection, numbers: Iterable[int]) -> dict[str, int]:
@@ -239,6 +247,7 @@ def _put(connection: Connection, before: State, after: State, prepared: _Prepare
             if place < (number + 1) << PLACE_BITS:
                 texts.append(Indexed(place, *item[1:]))
                 place += 1
+    change_counts(connection, come=[*new, *old], gone=facts_of(connection, [row["number"] for row in old]))
     if new:
         insert_rows(connection, SEARCH_CONVERSATIONS, new)
     for row in old:
@@ -247,6 +256,8 @@ def _put(connection: Connection, before: State, after: State, prepared: _Prepare
         )
     if texts:
         engine_of(connection).add(connection, texts)
+    if (before.built_through is None) != (after.built_through is None):
+        engine_of(connection).build(connection, begins=before.built_through is None)
     _write_state(connection, after)
     return len(texts)
 
@@ -267,10 +278,7 @@ def _free_place(connection: Connection, conversation: int) -> int:
 def _alive(connection: Connection, ids: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for start in range(0, len(ids), 5000):
-        query = select(CONVERSATIONS.c.conversation_id).where(
-            CONVERSATIONS.c.conversation_id.in_(ids[start : start + 5000]), CONVERSATIONS.c.state != "deleted"
-        )
-        found.update(connection.scalars(query))
+        found.update(connection.scalars(_ALIVE, {"ids": ids[start : start + 5000]}))
     return found
 
 

@@ -45,6 +45,14 @@ SEARCH_MESSAGES = Table(
     Column("content_head", LargeBinary(8), nullable=False),  # of the hash of the text that was indexed
 )
 
+SEARCH_COUNTS = Table(
+    "search_counts",
+    METADATA,
+    Column("facet", String(16), primary_key=True),
+    Column("value", String(128), primary_key=True),  # empty: not known
+    Column("conversations", BigInteger, nullable=False),
+)
+
 SEARCH_STATE = Table(
     "search_state",
     METADATA,
