@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,11 +27,14 @@ from agora.microcosm.commands import app as microcosm_app
 from agora.rooms.collect.commands import app as collect_app
 from agora.rooms.judge.commands import app as judge_app
 from agora.rooms.preferences.commands import app as preferences_app
-from agora.rooms.preferences.plan_commands import plan
+from agora.rooms.preferences.plan_commands import RECIPES, plan
 from agora.rooms.preferences.train_commands import app as train_app
 from agora.rooms.synthesize.commands import app as synthesize_app
 from agora.site.commands import app as accounts_app
 from agora.web.commands import serve
+
+if TYPE_CHECKING:
+    from agora.train.planning import Work
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
@@ -59,9 +64,18 @@ app.add_typer(train_app, name="train")
 app.add_typer(preferences_app, name="preferences")
 
 
+def _data_set_plan(name: str, overrides: Sequence[str], only: Sequence[str]) -> tuple[list[Work], list[str]]:
+    found: tuple[list[Work], list[str]] = import_module("agora.rooms.synthesize.plan").works_of_recipe(
+        name, overrides, only
+    )
+    return found
+
+
 def _introduce() -> None:
     """Tell the packages below of what only the packages above can do."""
     providers.LABELERS["microcosm:world"] = lambda: import_module("agora.microcosm.world_labels").WorldLabeler()
+    for name in ("air", "pro"):
+        RECIPES[name] = partial(_data_set_plan, name)
     providers.SCORERS.append(lambda uri: import_module("agora.rooms.preferences.scorers").open_scorer(uri))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from agora.cli import app as agora
 from agora.core.config import load_config
-from agora.core.errors import MissingError
+from agora.core.errors import MissingError, UsageError
 from agora.rooms.synthesize.commands import app
 from agora.rooms.synthesize.dry_run import count_run, find_recipe, works_of_run
 from agora.rooms.synthesize.settings import SynthesizeConfig
@@ -72,6 +73,27 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path) -> None:
     words = run("--config", "domains", "--n", "1000", "--dry-run").stdout
     assert "1,000 samples at T 0.8, top-p 1, 11 system prompts" in words
     assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_holds_every_stage_of_the_papers_data_set_with_calls_tokens_hours_and_cost() -> None:
+    def plan(*arguments: str) -> Any:
+        return json.loads(CliRunner().invoke(agora, ["plan", *arguments, "--gpus", "4xA100", "--json"]).stdout)
+
+    air, pro = plan("air"), plan("pro")
+    works = {work["name"].partition(":")[0]: work for work in air["work"]}
+    assert works["draw"]["name"].startswith("draw: 3,000,000 calls")
+    assert works["score"]["name"].startswith("score: 6,000,000 answers"), (
+        "Air's filter asks for the reward's difference"
+    )
+    assert works["SFT of Llama-3-8B on 300,000 rows"]["updates"] == 18_750
+    assert "base answers" not in {work["name"].partition(":")[0] for work in pro["work"]}
+    assert {"label quality", "label difficulty", "label category", "label safety", "pairs"} < works.keys()
+    assert air["gpu_hours"] == pytest.approx(4 * sum(work["hours"] for work in air["work"]))
+    (only,) = plan("air", "--only", "draw", "--set", "sft.rows=1000")["work"]
+    assert only == works["draw"]
+    refused = CliRunner().invoke(agora, ["plan", "air", "--only", "anser"])
+    assert isinstance(refused.exception, UsageError)
+    assert refused.exception.hint == "did you mean answer?"
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:

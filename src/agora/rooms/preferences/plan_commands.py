@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,13 +11,17 @@ import typer
 if TYPE_CHECKING:
     from agora.train.planning import Assumptions, Cluster, Estimate, Remedy, Work
 
+#: Recipes that other rooms have: name -> (overrides, only) -> pieces of work in order, and notes on what they rest on.
+RECIPES: dict[str, Callable[[Sequence[str], Sequence[str]], tuple[list[Work], list[str]]]] = {}
+
 
 def plan(
     recipe: Annotated[
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A study's YAML file or name, or one of sft, reward, dpo, ppo and sampling (N calls of a model).",
+            help="A study's YAML file or name, a data set of the Magpie paper (air, pro), or one of sft, reward, dpo, "
+            "ppo and sampling (N calls of a model).",
         ),
     ],
     gpus: Annotated[str, typer.Option(help="Such as 8xH100; an unknown name is told the known ones.")] = "1xH100",
@@ -30,7 +35,10 @@ def plan(
     answer_tokens: Annotated[float | None, typer.Option(min=1, help="Mean tokens an answer.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings of one training.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, such as train.bf16=true.")] = None,
-    only: Annotated[list[str] | None, typer.Option("--only", help="Of a study: these values and baselines.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Of a study: these values and baselines; of a data set: these stages."),
+    ] = None,
     utilization: Annotated[
         float, typer.Option(min=0.01, max=1, help="Share of the peak that training reaches.")
     ] = 0.35,
@@ -86,7 +94,11 @@ def _works(
         return [work], notes
     for name, value in {"--model": model, "--reward": reward, "--rows": rows, "--data": data}.items():
         if value is not None:
-            raise UsageError(f"{name} belongs to one training, not to a study", hint=f"one of {', '.join(KINDS)}")
+            raise UsageError(f"{name} belongs to one training, not to {recipe}", hint=f"one of {', '.join(KINDS)}")
+    if recipe in RECIPES:
+        if lengths is not None:
+            raise UsageError(f"{recipe} says how long its texts are", hint="leave the numbers of tokens out")
+        return RECIPES[recipe](set_ or [], only or [])
     return works_of(load_recipe(recipe, set_ or []), only=only or [], lengths=lengths)
 
 

@@ -264,13 +264,14 @@ def sampling_work(name: str, shape: ModelShape, calls: int, prompt_tokens: float
     return Work(name, "sampling", {"model": shape}, None, compute)
 
 
-def scoring_work(name: str, shape: ModelShape, rows: Rows, head: Head = "scalar") -> Work:
-    """Forward passes without learning, in fp32 as in process."""
+def scoring_work(name: str, shape: ModelShape, rows: Rows, head: Head = "scalar", *, bf16: bool = False) -> Work:
+    """Forward passes without learning: in fp32 as in process, or in bf16."""
 
     def compute(_: Any, cluster: Cluster, assume: Assumptions) -> tuple[list[Phase], list[MemoryPart], int]:
         flops = forward_flops(shape, rows, head)
-        seconds = flops / (cluster.count * cluster.gpu.peak(bf16=False) * assume.utilization)
-        weights = MemoryPart("weights", 4 * (shape.parameters if head == "vocabulary" else shape.reward_parameters))
+        seconds = flops / (cluster.count * cluster.gpu.peak(bf16=bf16) * assume.utilization)
+        parameters = shape.parameters if head == "vocabulary" else shape.reward_parameters
+        weights = MemoryPart("weights, bf16" if bf16 else "weights", (2 if bf16 else 4) * parameters)
         return [Phase("scoring", rows.total, flops, seconds)], [weights], 0
 
     return Work(name, "scoring", {"model": shape}, None, compute)
