@@ -16,6 +16,7 @@ import gzip
 import json
 import os
 import random
+import resource
 import tempfile
 import time
 from itertools import islice
@@ -75,6 +76,12 @@ def make_rows(path: Path, count: int) -> None:
             writer.write_table(pa.Table.from_pylist(rows, schema=table.schema))
 
 
+def _cpu() -> float:
+    """CPU seconds of this process and of those it waited for."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
+
+
 def importing(folder: Path, count: int) -> None:
     """Conversations a CPU second, ours and the plain way, and the parts of ours."""
     path = folder / "rows.parquet"
@@ -95,6 +102,11 @@ def importing(folder: Path, count: int) -> None:
     import_into_store(store, path, rejects=folder / "bad.jsonl")
     again = time.process_time() - began
     store.close()
+    store = Store.open(str(folder / "shared.db"), keys=folder / "keys.json")
+    before, clock = _cpu(), time.perf_counter()
+    import_into_store(store, path, rejects=folder / "bad.jsonl", workers=2)
+    shared, shared_wall = _cpu() - before, time.perf_counter() - clock
+    store.close()
     store = Store.open(str(folder / "plain.db"), keys=folder / "keys.json")
     some = min(count, 2000)
     found = islice(import_conversations(path, rejects=Rejects()), some)
@@ -110,6 +122,10 @@ def importing(folder: Path, count: int) -> None:
     print(
         f"  into the store: {ours / count * 1e6:.0f} ({count / ours:,.0f} a CPU second, {count / wall:,.0f} by clock)"
     )
+    told = (
+        f"{shared / count * 1e6:.0f} ({count / shared_wall:,.0f} by clock, {wall / shared_wall:.2f} times one process)"
+    )
+    print(f"  into the store, two more processes convert (their start included): {told}")
     print(f"  again, nothing new: {again / count * 1e6:.0f}")
     print(f"  one at a time: {plain * 1e6:.0f} ({plain * count / ours:.2f} times ours)")
     print(f"  {size / count:,.0f} bytes of the database each; the Parquet file has {path.stat().st_size / count:,.0f}")

@@ -107,6 +107,24 @@ def parquet_num_rows(path: Path, source: Path | BinaryIO | None = None) -> int:
         return int(file.metadata.num_rows)
 
 
+def parquet_spans(path: Path, most: int = BATCH_ROWS) -> list[tuple[int, int]] | None:
+    """Runs of whole row groups of about ``most`` rows, as first row and the one after the last, from 0.
+
+    None where a row group is larger than that: reading its end would mean to read it from its beginning.
+    """
+    with _reading(path, path) as file:
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    if max(sizes, default=0) > most:
+        return None
+    spans: list[tuple[int, int]] = []
+    for end, size in zip(accumulate(sizes), sizes, strict=True):
+        if spans and end - spans[-1][0] <= most:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((end - size, end))
+    return spans
+
+
 @contextmanager
 def _reading(path: Path, source: Path | BinaryIO) -> Iterator[Any]:
     import pyarrow as pa

@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import func, select
 
 from agora.core.records import Conversation, Message, Provenance
 from agora.core.tables import Rejects
+from agora.core.workers import LocalRunner
 from agora.curate.importers import import_conversations
+from agora.rooms.collect import importing_workers
 from agora.rooms.collect.importing import import_into_store
 from agora.rooms.collect.incoming import make_ready
 from agora.rooms.collect.records import export_store, store_conversations, stored_conversations
@@ -26,6 +29,7 @@ from agora.rooms.collect.removal import delete_conversations
 from agora.rooms.collect.tables import CONVERSATIONS, IMPORTS, MESSAGES
 from agora.store import Store
 from agora.store.events import verify
+from agora.store.tables import EVENTS
 from tests.postgres import fresh_database, postgres_server
 
 PUBLISHED = {"wildchat-1m": "wildchat_1m", "wildchat-4.8m": "wildchat_4_8m", "lmsys-chat-1m": "lmsys_chat_1m"}
@@ -104,6 +108,45 @@ def test_real_files_are_kept_whole_and_once(
         assert verify(connection).events == 3  # one batch, and two files read to their end
         assert connection.scalar(select(func.count()).select_from(IMPORTS)) == 0
     store.close()
+
+
+def _kept(folder: Path, source: Path, workers: int) -> tuple[Any, Any, bytes]:
+    """What an import says, what is in the store then, and the file of refused rows."""
+    folder.mkdir()
+    store = Store.open(str(folder / "store.db"), keys=folder / "keys.json")
+    done = import_into_store(store, source, rejects=folder / "bad.jsonl", workers=workers)
+    held = list(stored_conversations(store, original_ids=True))
+    with store.reading() as connection:
+        kinds = connection.execute(select(EVENTS.c.kind).order_by(EVENTS.c.seq)).all()
+    store.close()
+    told = (done.read, done.new, done.duplicate, done.bad, done.reasons, kinds)
+    return told, sorted(held, key=lambda c: c.id), (folder / "bad.jsonl").read_bytes()
+
+
+class Backwards:
+    """Results in the worst order, in this process."""
+
+    def __init__(self, workers: int) -> None:
+        assert workers == 2
+
+    def map(self, fn: Any, items: Any) -> Iterator[Any]:
+        yield from map(fn, reversed(items))
+
+
+@pytest.mark.parametrize("runner", [Backwards, pytest.param(LocalRunner, marks=pytest.mark.slow)])
+def test_workers_bring_the_same_rows_events_and_refusals_as_one_process(
+    tmp_path: Path, shared_dir: Path, monkeypatch: pytest.MonkeyPatch, runner: Any
+) -> None:
+    rows = pq.read_table(shared_dir / "data/wildchat/schema/wildchat_1m_fixture.parquet")
+    bad = rows.slice(0, 1).to_pylist()[0] | {"conversation": []}
+    twice = pa.concat_tables([rows, pa.Table.from_pylist([bad], rows.schema), rows, rows.slice(3, 2)])
+    pq.write_table(twice, tmp_path / "rows.parquet", row_group_size=3)
+    monkeypatch.setattr(importing_workers, "LocalRunner", runner)
+    monkeypatch.setattr(importing_workers.parquet_spans, "__defaults__", (3,))
+    assert len(importing_workers.spans_of(tmp_path / "rows.parquet", 4)) == 6
+    one, two = (_kept(tmp_path / f"w{n}", tmp_path / "rows.parquet", n) for n in (1, 2))
+    assert one == two and one[0][:4] == (19, 18, 0, 1)
+    assert sum("repeats" in c.meta for c in one[1]) == 10
 
 
 def test_no_message_is_older_than_the_one_it_answers() -> None:

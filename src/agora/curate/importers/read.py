@@ -95,24 +95,78 @@ def import_lines(
 def _lines(
     path: Path, chosen: Format, rejects: Rejects, limit: int | None, start: int, seen: set[str]
 ) -> Iterator[tuple[int, Conversation]]:
-    refused_before = rejects.count
-    n_imported, checked = 0, False
+    watch = BadRows(path, chosen, rejects)
     for row in islice(_rows(path, rejects, start), limit):
-        n_read = n_imported + rejects.count - refused_before
-        if not checked and n_read >= _FIRST_ROWS:
-            checked = True
-            _stop_if_mostly_bad(path, chosen, n_read, rejects, refused_before)
-        origin = Origin(str(path), row.line)
-        try:
-            conversation = chosen.convert(row.data, origin)
-        except RowError as error:
-            rejects.add(str(origin), error.reason, _storable(row.data), detail=error.detail or None)
-            continue
-        n_imported += 1
-        yield row.line, _with_own_id(conversation, seen, row.line)
-    n_read = n_imported + rejects.count - refused_before
-    if not n_imported or (not checked and n_read >= _FIRST_ROWS):
-        _stop_if_mostly_bad(path, chosen, n_read, rejects, refused_before)
+        watch.look()
+        if (conversation := convert_row(path, chosen, row, rejects)) is not None:
+            watch.n_imported += 1
+            yield row.line, with_own_id(conversation, seen, row.line)
+    watch.end()
+
+
+def convert_row(path: Path, chosen: Format, row: Row, rejects: Rejects) -> Conversation | None:
+    """The conversation of a row; None where it is refused."""
+    origin = Origin(str(path), row.line)
+    try:
+        return chosen.convert(row.data, origin)
+    except RowError as error:
+        rejects.add(str(origin), error.reason, _storable(row.data), detail=error.detail or None)
+        return None
+
+
+class BadRows:
+    """Ends an import whose first rows are mostly refused: then the wrong format was chosen.
+
+    Args:
+        path: the file.
+        chosen: its format.
+        rejects: takes the refused rows.
+    """
+
+    def __init__(self, path: Path, chosen: Format, rejects: Rejects) -> None:
+        self.path, self.chosen, self.rejects = path, chosen, rejects
+        self.n_imported = 0
+        self._refused_before, self._checked = rejects.count, False
+
+    def look(self) -> None:
+        """Before each row.
+
+        Raises:
+            DataError: more than half of the first rows are refused.
+        """
+        if not self._checked and self._n_read >= _FIRST_ROWS:
+            self._checked = True
+            self._stop_if_mostly_bad()
+
+    def end(self) -> None:
+        """After the last row.
+
+        Raises:
+            DataError: as for :meth:`look`, or no row at all was taken.
+        """
+        if not self.n_imported or (not self._checked and self._n_read >= _FIRST_ROWS):
+            self._stop_if_mostly_bad()
+
+    @property
+    def _n_read(self) -> int:
+        return self.n_imported + self.rejects.count - self._refused_before
+
+    def _stop_if_mostly_bad(self) -> None:
+        n_read, chosen = self._n_read, self.chosen
+        n_bad = self.rejects.count - self._refused_before
+        if not n_read or n_bad <= _MAX_BAD_SHARE * n_read:
+            return
+        reason, n = self.rejects.by_reason.most_common(1)[0]
+        other = "name another format with --format"
+        with suppress(DataError):
+            likely = detect_format(self.path).format
+            other = f"they look like --format {likely}" if likely != chosen.name else other
+        raise DataError(
+            f"{n_bad} of the first {n_read} rows cannot be read as {chosen.title} ({chosen.name}); "
+            f"most often: {reason} ({n})",
+            where=str(self.path),
+            hint=f"expected rows like {chosen.shape}; {other}",
+        )
 
 
 def _rows(path: Path, rejects: Rejects, start: int) -> Iterator[Row]:
@@ -130,29 +184,13 @@ def _storable(data: JsonMap) -> JsonMap | None:
     return clean
 
 
-def _with_own_id(conversation: Conversation, seen: set[str], line: int) -> Conversation:
+def with_own_id(conversation: Conversation, seen: set[str], line: int) -> Conversation:
+    """The conversation under an id that none of its file had before; adds it to those ``seen``."""
     if conversation.id in seen:
         meta = {**conversation.meta, "repeats": conversation.id}
         conversation = replace(conversation, id=stable_id(conversation.id, line), meta=meta)
     seen.add(conversation.id)
     return conversation
-
-
-def _stop_if_mostly_bad(path: Path, chosen: Format, n_read: int, rejects: Rejects, refused_before: int) -> None:
-    n_bad = rejects.count - refused_before
-    if not n_read or n_bad <= _MAX_BAD_SHARE * n_read:
-        return
-    reason, n = rejects.by_reason.most_common(1)[0]
-    other = "name another format with --format"
-    with suppress(DataError):
-        likely = detect_format(path).format
-        other = f"they look like --format {likely}" if likely != chosen.name else other
-    raise DataError(
-        f"{n_bad} of the first {n_read} rows cannot be read as {chosen.title} ({chosen.name}); "
-        f"most often: {reason} ({n})",
-        where=str(path),
-        hint=f"expected rows like {chosen.shape}; {other}",
-    )
 
 
 def import_file(

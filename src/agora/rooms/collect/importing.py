@@ -20,6 +20,7 @@ from agora.core.records import JsonMap
 from agora.core.tables import Rejects
 from agora.curate.importers.detect import detect_format, format_named
 from agora.curate.importers.read import import_lines
+from agora.rooms.collect.importing_workers import ready_lines, spans_of
 from agora.rooms.collect.incoming import Added, Ready, insert_ready, make_ready
 from agora.rooms.collect.tables import CONVERSATIONS, IMPORTS
 from agora.store import Store, events
@@ -77,7 +78,7 @@ class _Begun(NamedTuple):
 
 
 def import_into_store(
-    store: Store, path: Path, *, format: str = "auto", rejects: Path, limit: int | None = None
+    store: Store, path: Path, *, format: str = "auto", rejects: Path, limit: int | None = None, workers: int = 1
 ) -> StoreImport:
     """Import a file; doing it again adds nothing, and a killed import goes on where its last commit was.
 
@@ -87,6 +88,8 @@ def import_into_store(
         format: of the file, or ``auto``.
         rejects: the file for rows that cannot be read, each with its line and the reason; made when there is one.
         limit: how many readable rows to take at most.
+        workers: processes that read and convert a Parquet file beside this one, which writes; 1 for none. Files of
+            other kinds, with a limit, or with row groups of more than 4,096 rows are read by this one.
 
     Raises:
         AgoraError: see :func:`agora.curate.importers.import_conversations`.
@@ -104,9 +107,13 @@ def import_into_store(
     ):
         before = Counter(counts.reasons)
         bad_before = counts.bad
-        lines = import_lines(
-            path, format=chosen.name, rejects=refused, limit=limit, start=begun.next_line - 1, seen=seen
-        )
+        start = begun.next_line - 1
+        spans = spans_of(path, start) if workers > 1 and limit is None else []
+        if len(spans) > 1:
+            lines = ready_lines(path, chosen, spans, rejects=refused, seen=seen, workers=workers)
+        else:
+            found = import_lines(path, format=chosen.name, rejects=refused, limit=limit, start=start, seen=seen)
+            lines = ((line, make_ready(conversation)) for line, conversation in found)
         waiting: Future[Added] | None = None
         for last, batch in _batches(lines):
             done = _settle(counts, waiting)  # the next batch is made while the one before is written
@@ -133,9 +140,9 @@ def import_into_store(
     )
 
 
-def _batches(lines: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, list[Ready]]]:
+def _batches(lines: Iterator[tuple[int, Ready]]) -> Iterator[tuple[int, list[Ready]]]:
     while chunk := list(islice(lines, _BATCH)):
-        yield chunk[-1][0], [make_ready(conversation) for _, conversation in chunk]
+        yield chunk[-1][0], [ready for _, ready in chunk]
 
 
 def _settle(counts: Counts, waiting: Future[Added] | None) -> Counts:

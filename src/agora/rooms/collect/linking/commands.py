@@ -24,6 +24,7 @@ def import_command(
     rejects: Annotated[
         Path | None, typer.Option("--rejects", help="Where bad rows go; default: FILE.rejects.jsonl, here.")
     ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that convert a Parquet file.")] = 1,
     keys: KeyFile = None,
     json: Json = False,
 ) -> None:
@@ -33,7 +34,7 @@ def import_command(
     if link or (format == "auto" and files[0].is_file() and log_kind(files[0])):
         bad = _import_log(files, db, link or "tree", max_gap, rejects, keys, json)
     else:
-        bad = _import_files(files, db, format, rejects, keys, json)
+        bad = _import_files(files, db, format, rejects, keys, json, workers)
     if bad > max_bad:
         from agora.core.errors import DataError
 
@@ -43,7 +44,9 @@ def import_command(
         )
 
 
-def _import_files(files: list[Path], db: str, format: str, rejects: Path | None, keys: Path | None, json: bool) -> int:
+def _import_files(
+    files: list[Path], db: str, format: str, rejects: Path | None, keys: Path | None, json: bool, workers: int
+) -> int:
     from agora.core.errors import UsageError
     from agora.core.json_text import dumps
     from agora.rooms.collect.importing import import_into_store
@@ -54,7 +57,7 @@ def _import_files(files: list[Path], db: str, format: str, rejects: Path | None,
     with opened(db, keys, make=True) as store:
         for file in files:
             bad_rows = rejects or Path(f"{file.name}.rejects.jsonl")
-            done.append(import_into_store(store, file, format=format, rejects=bad_rows))
+            done.append(import_into_store(store, file, format=format, rejects=bad_rows, workers=workers))
             if not json:
                 typer.echo(done[-1].line())
     if json:
