@@ -120,7 +120,13 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     app.state.places = places
     app.state.chat = Chat(store, settings.collect, texts, replies)
     for_operators = (moderate_pages.router, guard_pages.router, release_pages.router, explore_pages.router)
-    of_collection = (collect_api.router, collect_preview.router, collect_facade.router, collect_pages.router)
+    of_collection = (
+        collect_api.router,
+        collect_api.sending,
+        collect_preview.router,
+        collect_facade.router,
+        collect_pages.router,
+    )
     for router in (accounts_router, moderate_api.router, guard_api.router, *for_operators, *of_collection):
         app.include_router(router)
     requests: Counter[tuple[str, int]] = Counter()

@@ -60,8 +60,8 @@ class Talker(threading.Thread):
 
     def run(self) -> None:
         number = 0
-        path = f"/api/v1/conversations/{self.talk}/messages"
         while not self.leaving.is_set():
+            path = f"/api/v1/conversations/{self.talk}/messages"
             number += 1
             mark = f"{self.label}-{number}"
             body = {"content": f"message {mark}", "client_msg_id": mark}
@@ -73,9 +73,13 @@ class Talker(threading.Thread):
                             pass
                     else:
                         stream.read()
-                        self.refused.append((stream.status_code, stream.json()["error"]["code"]))
+                        code = stream.json()["error"]["code"]
+                        if code == "conversation_full":
+                            self.talk = self.who.conversation()
+                            continue
+                        self.refused.append((stream.status_code, code))
                         time.sleep(0.05)
-            except (httpx.HTTPError, RuntimeError):  # a broken connection, or a test that failed and hung up
+            except (httpx.HTTPError, RuntimeError, KeyError):  # broken, hung up, or no new conversation
                 time.sleep(0.05)
 
 

@@ -188,7 +188,7 @@ class _ConsentFirst(APIRoute):
         return handle
 
 
-_sending = APIRouter(route_class=_ConsentFirst)
+sending = APIRouter(prefix=router.prefix, tags=router.tags, route_class=_ConsentFirst)
 
 
 @router.get("/consent/current")
@@ -263,20 +263,17 @@ async def delete_conversation(conversation_id: str, chat: TheChat, subject: Cons
     await chat.write(lambda c: erase.erase_conversations(c, subject.id, conversation_id))
 
 
-@_sending.post("/conversations/{conversation_id}/messages", response_class=EventStreamResponse)
+@sending.post("/conversations/{conversation_id}/messages", response_class=EventStreamResponse)
 async def send(conversation_id: str, body: MessageBody, chat: TheChat, visit: Visit) -> EventStreamResponse:
     """Send a message and read the reply as it is written."""
     new = NewMessage(conversation_id, body.content, body.client_msg_id, body.parent_id, body.edited_of)
     return _events(chat, await chat.send(visit, new, body.params.params()))
 
 
-@_sending.post("/messages/{message_id}/regenerate", response_class=EventStreamResponse)
+@sending.post("/messages/{message_id}/regenerate", response_class=EventStreamResponse)
 async def regenerate(message_id: str, body: RegenerateBody, chat: TheChat, visit: Visit) -> EventStreamResponse:
     """Another answer to the same message, beside the first."""
     return _events(chat, await chat.regenerate(visit, message_id, body.params.params()))
-
-
-router.include_router(_sending)
 
 
 @router.post("/messages/{message_id}/stop")
