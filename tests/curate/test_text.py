@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agora.core.tables import read_rows
 from agora.curate.text import normalize, repeated_share, shingles, words
+from tests.shared import SHARED
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,28 @@ def test_shingles_are_the_runs_of_n_characters(text: str, n: int) -> None:
     found = shingles(text, n)
     assert len(found) == (max(len(text) - n + 1, 1) if text else 0)
     assert found == [text[i : i + n] for i in range(len(found))]
+
+
+def test_answers_in_circles_are_the_published_number_and_spoil_the_longest_third() -> None:
+    """Acceptance check H."""
+    file = SHARED / "data/magpie/wildbench_sft6_scored.jsonl.gz"
+    if not file.exists():
+        pytest.skip(f"{file} is not on this machine")
+    rows = [row.data for row in read_rows(file)]
+    circles = [repeated_share(row["response"]) >= 0.5 for row in rows]
+    assert (sum(circles), len(rows)) == (177, 6128)
+    assert sum(r["score"] for r, c in zip(rows, circles, strict=True) if c) / 177 == pytest.approx(3.57, abs=0.005)
+
+    def score_of_longest(some: list[Any]) -> float:
+        return sum(r["score"] for r in sorted(some, key=lambda r: -len(r["response"]))[:2042]) / 2042
+
+    assert score_of_longest(rows) == pytest.approx(6.32, abs=0.005)
+    assert score_of_longest([r for r, c in zip(rows, circles, strict=True) if not c]) == pytest.approx(6.58, abs=0.005)
+
+
+@given(st.text(alphabet="ab ", max_size=200), st.integers(1, 12))
+def test_repeated_share_lies_between_zero_and_one(text: str, n: int) -> None:
+    assert 0.0 <= repeated_share(text, n) < 1.0
 
 
 def test_repeated_share_counts_word_runs() -> None:

@@ -123,6 +123,9 @@ def test_the_published_rule_and_its_threshold() -> None:
     assert is_toxic("a", [harmless, flagged]) is True
     assert is_toxic("a", [harmless, detoxify]) is True
     assert is_toxic("a", [harmless, detoxify], threshold=0.5) is False
+    assert (
+        is_toxic("a", [{"flagged": True, "scores": {"toxicity": 0.3}, "provider": "detoxify"}], threshold=0.5) is False
+    )
     assert is_toxic(" ", [flagged]) is False
     assert is_toxic("a", []) is None  # unknown is not harmless
     assert counts_at([0.05, 0.1, 0.2, 0.6, 0.95]) == {"0.1": 3, "0.5": 2, "0.9": 1}

@@ -144,7 +144,7 @@ def test_cut_at_answer_cuts_and_records() -> None:
 
 def test_personal_data_is_a_label_and_no_flag() -> None:
     cleaned = clean_instruction("Write to anna@example.org or call (415) 555-2671 about the rent.")
-    assert cleaned.personal_data == ("email", "phone")
+    assert cleaned.personal_data == ("EMAIL_ADDRESS", "PHONE_NUMBER")
     assert cleaned.flags == ()
 
 

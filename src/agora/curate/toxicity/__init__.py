@@ -3,7 +3,7 @@
 from agora.curate.toxicity.labeled import LabeledText, read_labeled
 from agora.curate.toxicity.linear import LinearModel
 from agora.curate.toxicity.providers import open_provider, tox
-from agora.curate.toxicity.rule import COMPAT_THRESHOLD, counts_at, is_toxic
+from agora.curate.toxicity.rule import COMPAT_THRESHOLD, counts_at, detoxify_of, is_any_toxic, is_toxic
 from agora.curate.toxicity.train import CategoryScore, cross_validate, train
 
 __all__ = [
@@ -13,6 +13,8 @@ __all__ = [
     "LinearModel",
     "counts_at",
     "cross_validate",
+    "detoxify_of",
+    "is_any_toxic",
     "is_toxic",
     "open_provider",
     "read_labeled",

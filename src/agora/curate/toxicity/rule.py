@@ -7,6 +7,7 @@ from typing import Any
 
 COMPAT_THRESHOLD = 0.1  # the published rule's; criticized as prone to false alarms, so it is a setting
 REPORTED = (0.1, 0.5, 0.9)
+_NOTHING: Mapping[str, Any] = {}
 
 
 def is_toxic(text: str, results: Iterable[Mapping[str, Any]], *, threshold: float = COMPAT_THRESHOLD) -> bool | None:
@@ -20,19 +21,29 @@ def is_toxic(text: str, results: Iterable[Mapping[str, Any]], *, threshold: floa
     Returns:
         None where no provider has spoken: unknown is not harmless.
     """
-    if not text.strip():
-        return False
+    return is_any_toxic(results, threshold) if text.strip() else False
+
+
+def is_any_toxic(results: Iterable[Mapping[str, Any]], threshold: float = COMPAT_THRESHOLD) -> bool | None:
+    """:func:`is_toxic` of an utterance that is known not to be empty."""
     spoke = None
     for result in results:
-        if "detoxify" in result:
-            toxicity = result["detoxify"].get("toxicity")
+        scores = detoxify_of(result)
+        if scores:
+            toxicity = scores.get("toxicity")
             said = None if toxicity is None else toxicity > threshold
         else:
-            said = bool(result["flagged"])
+            said = bool(result.get("flagged"))
         if said:
             return True
         spoke = spoke if said is None else False
     return spoke
+
+
+def detoxify_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Detoxify's seven scores of a result; empty where another provider made it."""
+    own = result.get("scores") if result.get("provider") == "detoxify" else None
+    return result.get("detoxify") or own or _NOTHING
 
 
 def counts_at(scores: Sequence[float], thresholds: Iterable[float] = REPORTED) -> dict[str, int]:

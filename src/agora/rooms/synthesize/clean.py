@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from agora.curate.personal import THRESHOLD, find_shapes
 from agora.rooms.synthesize import patterns as p
 
 MIN_WORDS = 3
@@ -114,14 +115,8 @@ def answer_marker(text: str) -> int | None:
 
 
 def personal_data(text: str) -> tuple[str, ...]:
-    """Names of the personal-data patterns in a text. They label, they do not reject: real prompts hold look-alikes."""
-    possible = {
-        "email": "@" in text,
-        "ip": text.count(".") >= 3,
-        # cheaper than the patterns, which few texts need
-        **dict.fromkeys(("phone", "card", "iban"), sum(map(text.count, "0123456789")) >= p.FEWEST_DIGITS),
-    }
-    return tuple(name for name, may in possible.items() if may and p.PERSONAL_DATA[name].search(text))
+    """Types of personal data whose shapes are in a text. They label, they do not reject: real prompts hold some."""
+    return tuple(sorted({span.type for span in find_shapes(text) if span.score >= THRESHOLD}))
 
 
 def flags_of(text: str, *, max_chars: int = 16_000) -> tuple[str, ...]:

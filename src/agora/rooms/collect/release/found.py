@@ -15,6 +15,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, select
 
 from agora.core.errors import UsageError
+from agora.curate.toxicity.rule import detoxify_of, is_any_toxic
 from agora.rooms.collect.enrich.annotations import KINDS
 from agora.rooms.collect.tables import ANNOTATIONS, MESSAGES
 
@@ -137,11 +138,8 @@ class Findings:
         return None
 
     def is_toxic(self, threshold: float) -> bool:
-        """Whether a provider flagged the message, or Detoxify scored it above the threshold."""
-        return self.telling and any(
-            result.get("flagged") or detoxify_of(result).get("toxicity", 0.0) > threshold
-            for result in self.tox.values()
-        )
+        """Whether moderation flagged the message, or Detoxify scored it above the threshold."""
+        return self.telling and bool(is_any_toxic(self.tox.values(), threshold))
 
     @property
     def spans(self) -> list[Result]:
@@ -231,13 +229,6 @@ def _read(kind: str, version: str, result_json: str, wanted: Wanted) -> tuple[in
 def _plainly_not(result_json: str) -> bool:
     """Whether the text alone tells that a result is not toxic; most of them are not, and reading one takes longer."""
     return '"flagged":false' in result_json and "detoxify" not in result_json and result_json.count('"flagged"') == 1
-
-
-def detoxify_of(result: Result) -> Result:
-    """Detoxify's seven scores of a result, if it has them."""
-    return (
-        result.get("detoxify") or (result.get("scores") if result.get("provider") == "detoxify" else None) or _NOTHING
-    )
 
 
 @lru_cache(maxsize=65_536)
