@@ -17,10 +17,11 @@ from sqlalchemy import insert, select, update
 
 from agora.rooms.collect import conversations, leases
 from agora.rooms.collect.tables import MESSAGES, PROCESSES
-from agora.rooms.collect.types import Ending, NewMessage, Params, Status
+from agora.rooms.collect.types import Ending, Status
 from agora.store import Store
 from agora.store.consent import ConsentText, Visitor, accept_terms
 from agora.store.ids import now_us
+from tests.rooms.collect.begun import begin
 from tests.rooms.collect.live import Person, ScriptedModel, live_app, text_of
 from tests.store.conftest import postgres, store, store_url
 
@@ -33,8 +34,7 @@ def _unfinished(store: Store, writer: str | None) -> str:
     """A reply that a process of this id is writing."""
     subject = store.write(lambda c: accept_terms(c, store.keys, TEXT, Visitor()).id)
     talk = store.write(lambda c: conversations.create_conversation(c, subject))
-    asked, _ = store.write(lambda c: conversations.add_user_message(c, subject, NewMessage(talk, "hi", "1")))
-    reply = store.write(lambda c: conversations.start_reply(c, subject, talk, asked, "m", Params()))
+    reply = begin(store, subject, talk, "hi").message_id
     store.write(lambda c: c.execute(update(MESSAGES).where(MESSAGES.c.message_id == reply).values(writer=writer)))
     return reply
 

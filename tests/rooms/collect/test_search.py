@@ -35,13 +35,14 @@ from agora.rooms.collect.explore.tables import SEARCH_COUNTS, SEARCH_STATE
 from agora.rooms.collect.explore.words import tokens
 from agora.rooms.collect.records import store_conversations
 from agora.rooms.collect.tables import ANNOTATIONS, MESSAGES
-from agora.rooms.collect.types import Ending, NewMessage, Params, Status
+from agora.rooms.collect.types import Ending, Status
 from agora.store import Store
 from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publication
 from agora.store.database import migrate, writing
 from agora.store.ids import now_us
 from tests.examples import examples
 from tests.postgres import fresh_database, postgres_server
+from tests.rooms.collect.begun import begin
 
 TEXT = ConsentText("1", "en", "terms", "publication")
 
@@ -106,8 +107,7 @@ def subject_of(store: Store) -> str:
 
 
 def say(store: Store, subject: str, conversation: str, text: str) -> str:
-    new = NewMessage(conversation, text, uuid.uuid4().hex)
-    return store.write(lambda c: conversations.add_user_message(c, subject, new))[0]
+    return begin(store, subject, conversation, text).parent_id
 
 
 def annotate(store: Store, message_id: str, kind: str, result: dict[str, Any], version: str = "1") -> None:
@@ -218,8 +218,8 @@ def test_the_index_follows_what_is_said_rated_and_annotated(store: Store) -> Non
     subject = subject_of(store)
     conversation = store.write(lambda c: conversations.create_conversation(c, subject))
     index(store)
-    first = say(store, subject, conversation, "where do swallows sleep")
-    reply = store.write(lambda c: conversations.start_reply(c, subject, conversation, first, "m1", Params()))
+    begun = begin(store, subject, conversation, "where do swallows sleep")
+    first, reply = begun.parent_id, begun.message_id
     index(store)
     assert found(store, "swallows") and found(store, "reeds") == []
     store.write(lambda c: conversations.flush_reply(c, reply, "in the reeds"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import zstandard
@@ -15,7 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from agora.core.json_text import dumps, loads
 from agora.rooms.collect.tables import CONVERSATIONS, FEEDBACK, MESSAGES
-from agora.rooms.collect.types import ChatError, ChatMessage, Ending, NewMessage, Params, Status
+from agora.rooms.collect.types import ChatError, ChatMessage, Ending, Status
 from agora.store import events
 from agora.store.ids import new_id, now_us
 from agora.store.prepared import Prepared
@@ -32,6 +31,7 @@ _TOUCH = Prepared(
     .values(updated_us=bindparam("now"))
 )
 _INSERT = insert(MESSAGES)
+_COLUMNS: dict[str, Any] = dict.fromkeys(MESSAGES.c.keys())
 _CONTENT = ("content_zstd", "content_sha256")
 _END = ("completed_us", "status", "finish_reason", "error_code", "usage_json", "upstream_id")
 _FLUSH = Prepared(
@@ -86,48 +86,6 @@ def conversation_of(connection: Connection, message_id: str) -> str:
     if found is None:
         raise ChatError("not_found", "there is no such message", 404)
     return str(found)
-
-
-def add_user_message(connection: Connection, subject_id: str, new: NewMessage) -> tuple[str, bool]:
-    """A person's message without a reply (the chat itself uses :mod:`agora.rooms.collect.sending`); the id, and True.
-
-    Raises:
-        ChatError: the conversation is not theirs.
-    """
-    owned_conversation(connection, subject_id, new.conversation_id)
-    message_id = new_id()
-    row = message_row(
-        message_id=message_id,
-        conversation_id=new.conversation_id,
-        parent_id=new.parent_id,
-        role="user",
-        text=new.content,
-        at_us=now_us(),
-    )
-    connection.execute(_INSERT, {**row, "edited_of": new.edited_of, "client_msg_id": new.client_msg_id})
-    touch(connection, new.conversation_id)
-    _log(connection, "message.user", subject_id, new.conversation_id, message_id, chars=len(new.content))
-    return message_id, True
-
-
-def start_reply(
-    connection: Connection, subject_id: str, conversation_id: str, parent_id: str, model: str, params: Params
-) -> str:
-    """An empty reply that nobody writes yet; its id is returned."""
-    message_id = new_id()
-    row = message_row(
-        message_id=message_id,
-        conversation_id=conversation_id,
-        parent_id=parent_id,
-        role="assistant",
-        text="",
-        at_us=now_us(),
-        status=Status.STREAMING,
-    )
-    asked = {"completed_us": None, "model": model, "params_json": dumps(asdict(params)).decode()}
-    connection.execute(_INSERT, {**row, **asked})
-    _log(connection, "message.assistant.started", subject_id, conversation_id, message_id, model=model)
-    return message_id
 
 
 def add_reconstructed(connection: Connection, conversation_id: str, parent_id: str | None, role: str, text: str) -> str:
@@ -291,18 +249,30 @@ def message_row(
     text: str,
     at_us: int,
     status: Status = Status.COMPLETE,
+    **more: Any,
 ) -> dict[str, Any]:
-    """The columns of a message that was finished elsewhere; text that UTF-8 cannot hold is repaired."""
+    """All columns of a new message, whoever wrote it, so that one statement inserts both sides of a round.
+
+    Text that UTF-8 cannot hold is repaired. A message that is not streaming is whole at ``at_us``; ``more`` are further
+    columns by name.
+    """
     return {
+        **_COLUMNS,
         "message_id": message_id,
         "conversation_id": conversation_id,
         "parent_id": parent_id,
         "role": role,
-        **content_columns(text.encode("utf-8", "replace").decode("utf-8")),
+        **content_columns(repaired(text)),
         "created_us": at_us,
-        "completed_us": at_us,
-        "status": status,
+        "completed_us": None if status == Status.STREAMING else at_us,
+        "status": str(status),
+        **more,
     }
+
+
+def repaired(text: str) -> str:
+    """The text with replacement characters (U+FFFD) for what UTF-8 cannot hold."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def content_columns(text: str, prefix: str = "") -> dict[str, bytes]:

@@ -16,7 +16,7 @@ import zstandard
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from agora.core.json_text import dumps
-from agora.rooms.collect.conversations import content_columns, owned_conversation, touch
+from agora.rooms.collect.conversations import message_row, owned_conversation, repaired, touch
 from agora.rooms.collect.guard.budget import Charge
 from agora.rooms.collect.tables import MESSAGES
 from agora.rooms.collect.types import ChatError, NewMessage, Params, Status
@@ -41,7 +41,6 @@ _TREE = Prepared(
     .order_by(MESSAGES.c.created_us, MESSAGES.c.message_id)
 )
 _INSERT = Prepared(insert(MESSAGES), MESSAGES.c.keys())
-_COLUMNS: dict[str, Any] = dict.fromkeys(MESSAGES.c.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +121,21 @@ def keep_message(
     at = now_us()
     if known is None:
         message_id = new_id(at)
-        text = new.content.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        text = repaired(new.content)
         flags = None if text == new.content else "text_repaired"
-        written = {"edited_of": new.edited_of, "client_msg_id": new.client_msg_id, "flags": flags, "completed_us": at}
-        rows.append(_row(message_id, new.conversation_id, new.parent_id, "user", text, at, Status.COMPLETE, **written))
+        rows.append(
+            message_row(
+                message_id=message_id,
+                conversation_id=new.conversation_id,
+                parent_id=new.parent_id,
+                role="user",
+                text=text,
+                at_us=at,
+                edited_of=new.edited_of,
+                client_msg_id=new.client_msg_id,
+                flags=flags,
+            )
+        )
         happened.append(_event("message.user", subject, new.conversation_id, message_id, chars=len(text)))
         turns = [*_path(tree, new.parent_id), {"role": "user", "content": text}]
     else:
@@ -178,15 +188,18 @@ def _begin(
     at: int,
 ) -> None:
     """Insert the reply's empty row after those of the message, and log all of it."""
-    asked = {
-        "model": reply.model,
-        "params_json": dumps(asdict(reply.params)).decode(),
-        "writer": reply.writer,
-    }
     rows.append(
-        # a microsecond later: parents are read before their children
-        _row(
-            begun.message_id, begun.conversation_id, begun.parent_id, "assistant", "", at + 1, Status.STREAMING, **asked
+        message_row(
+            message_id=begun.message_id,
+            conversation_id=begun.conversation_id,
+            parent_id=begun.parent_id,
+            role="assistant",
+            text="",
+            at_us=at + 1,  # a microsecond later: parents are read before their children
+            status=Status.STREAMING,
+            model=reply.model,
+            params_json=dumps(asdict(reply.params)).decode(),
+            writer=reply.writer,
         )
     )
     started = "message.assistant.started"
@@ -218,30 +231,6 @@ def _path(tree: Mapping[str, _Node], leaf: str | None) -> Turns:
         turns.append(node.turn)
         leaf = node.parent_id
     return turns[::-1]
-
-
-def _row(
-    message_id: str,
-    conversation_id: str,
-    parent_id: str | None,
-    role: str,
-    text: str,
-    at_us: int,
-    status: Status,
-    **more: Any,
-) -> dict[str, Any]:
-    """All columns of a new message, the same for a person's and a model's, so that one statement inserts both."""
-    return {
-        **_COLUMNS,
-        "message_id": message_id,
-        "conversation_id": conversation_id,
-        "parent_id": parent_id,
-        "role": role,
-        **content_columns(text),
-        "created_us": at_us,
-        "status": str(status),
-        **more,
-    }
 
 
 def _event(kind: str, subject: Subject, conversation_id: str, message_id: str, **payload: object) -> events.Event:

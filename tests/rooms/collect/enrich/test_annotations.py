@@ -55,14 +55,14 @@ def test_more_messages_than_one_statement_holds(store: Store) -> None:
 
 
 def test_an_erased_message_is_passed_over_and_its_annotations_are_gone(store: Store) -> None:
-    from agora.rooms.collect.conversations import add_user_message, create_conversation
-    from agora.rooms.collect.types import NewMessage
+    from agora.rooms.collect.conversations import create_conversation
     from agora.store.consent import ConsentText, Visitor, accept_terms
+    from tests.rooms.collect.begun import begin
 
     text = ConsentText("1", "en", "terms", "publication")
     subject = store.write(lambda c: accept_terms(c, store.keys, text, Visitor()))
     conversation = store.write(lambda c: create_conversation(c, subject.id))
-    message, _ = store.write(lambda c: add_user_message(c, subject.id, NewMessage(conversation, "hello", "c1")))
+    message = begin(store, subject.id, conversation, "hello").parent_id
     assert _add(store, Annotation(message, "lang", "1", {"code": "en"})) == 1
     store.write(lambda c: erase_subject(c, subject.id))
     assert _add(store, Annotation(message, "lang", "2", {"code": "en"})) == 0

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agora.core.json_text import dumps
-from agora.rooms.collect.release.found import Findings, most_frequent
+from agora.rooms.collect.release.found import Findings, most_frequent, newest_version
 from agora.rooms.collect.release.licenses import compatible
 from agora.rooms.collect.release.paths import Node, alternates, choose
 from agora.rooms.collect.release.profiles import canonical
@@ -130,6 +130,21 @@ def test_spans_of_an_operator_are_replaced_beside_those_of_the_pipeline() -> Non
     found.add("pii", "1", '{"spans":[{"type":"EMAIL_ADDRESS","start":0,"end":5,"score":0.8,"by":"email"}]}', wanted)
     found.add("pii", "person:X", '{"spans":[{"type":"PERSON","start":9,"end":12,"score":1.0,"by":"person"}]}', wanted)
     assert [span["type"] for span in found.spans] == ["EMAIL_ADDRESS", "PERSON"] and found.spans[0] == mail
+
+
+@pytest.mark.parametrize(
+    ("stored", "newest"),
+    [
+        ({"cascade:10": 1, "cascade:9": 5}, "cascade:10"),  # looked at late with an old pipeline
+        ({"patterns:1.9": 5, "patterns:1.10": 1}, "patterns:1.10"),
+        ({"2": 1, "1": 9}, "2"),
+        ({"linear:3f0a": 1, "linear:09c1": 2}, "linear:09c1"),  # digests have no order: the one stored last
+        ({"patterns:3": 1, "presidio:1": 2}, "presidio:1"),  # nor do methods
+        ({"patterns:3": 1, "presidio:1": 2, "patterns:2": 3}, "patterns:3"),
+    ],
+)
+def test_the_newest_version_is_that_of_the_largest_numbers(stored: dict[str, int], newest: str) -> None:
+    assert newest_version(stored) == newest
 
 
 def test_the_most_frequent_value_is_the_first_of_equals() -> None:

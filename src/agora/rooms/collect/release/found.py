@@ -6,6 +6,7 @@ where there is something to say, and a moderation result is parsed when it is fi
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -29,10 +30,15 @@ _NOTHING: Result = {}
 _MINORS = ('minors":true', 'minors": true')
 _FIELD, _ENTRY = "\x1f", "\x1e"  # control characters, of which JSON holds none
 _MOST_KNOWN = 20_000
+_NUMBERS = re.compile(r"(.*:)?v?\d{1,6}(\.\d{1,6})*")
 
 
 def wanted_versions(connection: Connection, pinned: Mapping[str, str]) -> Wanted:
-    """The version to use of each kind, and of ``tox`` of each provider: the pinned one, or the one stored last.
+    """The version to use of each kind, and of ``tox`` of each provider: the pinned one, or the newest.
+
+    Of the versions of one method (what stands before the colon) the newest is the one with the largest numbers: a
+    message that an old pipeline looked at late does not take a release back to it. Where versions are no numbers (the
+    digest of a model), and between methods, it is the one that was stored last.
 
     Args:
         connection: to the store.
@@ -41,22 +47,33 @@ def wanted_versions(connection: Connection, pinned: Mapping[str, str]) -> Wanted
     Raises:
         UsageError: no annotation has a pinned version.
     """
-    newest: dict[str, tuple[int, str]] = {}
-    known: dict[str, set[str]] = {}
+    known: dict[str, dict[str, int]] = {}  # versions of a kind, each with when it was stored last
     a = ANNOTATIONS.c
     found = select(a.kind, a.pipeline_version, func.max(a.created_us)).group_by(a.kind, a.pipeline_version)
     for kind, version, at_us in connection.execute(found):
-        if version.startswith(BY_HAND):
-            continue
-        name = f"tox:{version.partition(':')[0]}" if kind == "tox" else kind
-        newest[name] = max(newest.get(name, (0, "")), (at_us, version))
-        known.setdefault(name, set()).add(version)
+        if not version.startswith(BY_HAND):
+            name = f"tox:{version.partition(':')[0]}" if kind == "tox" else kind
+            known.setdefault(name, {})[version] = at_us
+    chosen = {name: newest_version(versions) for name, versions in known.items()}
     for name, version in pinned.items():
         if version not in known.get(name, ()):
             have = ", ".join(sorted(known.get(name, ()))) or "none"
             raise UsageError(f"no annotation of {name} has version {version!r}", hint=f"there are: {have}")
-        newest[name] = (0, version)
-    return frozenset((name.partition(":")[0], version) for name, (_, version) in newest.items())
+        chosen[name] = version
+    return frozenset((name.partition(":")[0], version) for name, version in chosen.items())
+
+
+def newest_version(stored: Mapping[str, int]) -> str:
+    """The newest of some versions, each with when it was stored last."""
+    last = max(stored, key=lambda version: (stored[version], version))
+    of_method = [version for version in stored if _method(version) == _method(last)]
+    if all(_NUMBERS.fullmatch(version) for version in of_method):
+        return max(of_method, key=lambda version: [int(n) for n in re.findall(r"\d+", version.rpartition(":")[2])])
+    return last
+
+
+def _method(version: str) -> str:
+    return version.rpartition(":")[0]
 
 
 def kinds_mask(kinds: Iterable[str]) -> int:

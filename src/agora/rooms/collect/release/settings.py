@@ -78,7 +78,8 @@ class ReleaseSettings(Config):
         linkable_series: one key for all releases that ask for it, so that a person can be followed from one to the
             next; otherwise each release has a key of its own.
         require: kinds of annotation without which no conversation is released.
-        versions: version of a kind (or ``tox:PROVIDER``) to use; the newest one otherwise.
+        versions: version of a kind (or ``tox:PROVIDER``) to use; otherwise the newest by its numbers, or the one
+            stored last where a version is no number.
         allowed_licenses: licenses of sources that the operator knows to be compatible.
         shard_mb: most compressed text in one file, in 10^6 bytes.
         selection: which conversations.
