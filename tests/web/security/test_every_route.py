@@ -20,6 +20,8 @@ PUBLIC = {
     "GET /api/v1/consent/current",
     "GET /consent",
     "GET /explore",
+    "GET /explore/published",
+    "GET /explore/published/{number}/{digest}",
     "GET /health",
     "GET /metrics",
     "GET /receipt",

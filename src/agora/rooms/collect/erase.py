@@ -17,7 +17,7 @@ from agora.rooms.collect.explore.forget import clean_index, forget_conversations
 from agora.rooms.collect.incoming import erased_key
 from agora.rooms.collect.moderate.tables import REPORTS, REVIEWS
 from agora.rooms.collect.release.publish import note_erased
-from agora.rooms.collect.release.tables import RELEASE_ROWS
+from agora.rooms.collect.release.tables import RELEASE_ROWS, RELEASED_TEXTS
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
 from agora.store import events
 from agora.store.tables import ADDRESSES, SUBJECTS
@@ -138,7 +138,7 @@ def scrub(engine: Engine) -> None:
         if engine.dialect.name == "sqlite":
             _truncate_log(connection)
         else:
-            for table in (MESSAGES, ANNOTATIONS, FEEDBACK, REPORTS, REVIEWS, SUBJECTS, RELEASE_ROWS):
+            for table in (MESSAGES, ANNOTATIONS, FEEDBACK, REPORTS, REVIEWS, SUBJECTS, RELEASE_ROWS, RELEASED_TEXTS):
                 connection.exec_driver_sql(f"VACUUM FULL {table.name}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
@@ -15,11 +16,15 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from agora.core.errors import UsageError
 from agora.core.json_text import dumps
 from agora.core.schemas import to_row
-from agora.rooms.collect.explore.find import FACETS, Counts, Hit, count, find, find_all
+from agora.rooms.collect.explore.counting import FACETS
+from agora.rooms.collect.explore.find import Counts, Hit, count, find, find_all
 from agora.rooms.collect.explore.public import PublicCounts
+from agora.rooms.collect.explore.published import Choices, editions, find_published, read_published
+from agora.rooms.collect.explore.query import parse_query
 from agora.rooms.collect.explore.reading import read_conversation
 from agora.rooms.collect.explore.saved import forget_search, save_search, saved_searches
 from agora.rooms.collect.explore.selection import Selection
+from agora.rooms.collect.explore.settings import ExploreSettings
 from agora.rooms.collect.explore.snippets import as_html
 from agora.rooms.collect.explore.tables import SEARCH_CONVERSATIONS
 from agora.rooms.collect.explore.topics import mapped_languages, points, topics
@@ -35,6 +40,7 @@ router = APIRouter(include_in_schema=False)
 TheSite = Annotated[Site, Depends(site_of)]
 Text = Annotated[str, Form(max_length=2000)]
 _BINARY = "application/octet-stream"
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 async def _read(site: Site, job: Callable[[Connection], T]) -> T:
@@ -56,11 +62,75 @@ async def overview(request: Request, site: TheSite) -> Response:
     operator = signed_in(request)
     if not settings.public and operator is None:
         raise RefusalError("not_found", "there is no such page", 404)
-    if not hasattr(request.app.state, "explore_counts"):
-        request.app.state.explore_counts = PublicCounts(settings.least_subjects)
-    counts: PublicCounts = request.app.state.explore_counts
+    counts: PublicCounts = _kept(request, "explore_counts", lambda: PublicCounts(settings.least_subjects))
     numbers = await _read(site, counts.get)
-    return site.page(request, "explore.html.j2", numbers=numbers, settings=settings)
+    out = await _read(site, editions) if settings.published else []
+    return site.page(request, "explore.html.j2", numbers=numbers, settings=settings, editions=out)
+
+
+@router.get("/explore/published")
+async def published(request: Request, site: TheSite) -> Response:
+    """Conversations of a release for everyone, as they are out."""
+    settings = _open_to_all(request)
+    given = {k: v.strip()[:1000] for k, v in request.query_params.items()}
+    out = await _read(site, editions)
+    release = next((e for e in out if given.get("release") == str(e.number)), out[0] if out else None)
+    words, language, model = (given.get(name, "") for name in ("words", "language", "model"))
+    values: dict[str, Any] = {"problem": None, "found": [], "more": None, "choices": {}}
+    if release is not None:
+        try:
+            query = parse_query(words)
+            after = given.get("after", "")
+            if after and not _DIGEST.fullmatch(after):
+                raise UsageError(f"after is what a page gave, got {after[:40]!r}")
+            turns = _kept(request, "explore_turns", lambda: asyncio.Semaphore(2))  # the chat has the first right
+            async with turns:
+                found, more = await _read(
+                    site,
+                    lambda c: find_published(
+                        c,
+                        release.number,
+                        query,
+                        language=language or None,
+                        model=model or None,
+                        after=after or None,
+                        toxic=settings.toxic,
+                    ),
+                )
+            values |= {"found": [(talk, as_html(list(talk.pieces))) for talk in found], "more": more}
+        except UsageError as err:
+            values["problem"] = str(err)
+        known = _kept(request, "explore_choices", lambda: Choices(settings.least_subjects))
+        values["choices"] = await _read(site, lambda c: known.get(c, release.number))
+    params = {"release": release.number if release else "", "words": words, "language": language, "model": model}
+    values |= {"editions": out, "release": release, "params": params}
+    return site.page(request, "explore_published.html.j2", **values)
+
+
+@router.get("/explore/published/{number}/{digest}")
+async def published_one(number: int, digest: str, request: Request, site: TheSite) -> Response:
+    """One conversation of a release for everyone."""
+    settings = _open_to_all(request)
+    found = None
+    if _DIGEST.fullmatch(digest) and 0 < number < 1 << 31:
+        found = await _read(site, lambda c: read_published(c, number, digest, toxic=settings.toxic))
+    if found is None:
+        raise RefusalError("not_found", "there is no such conversation", 404)
+    return site.page(request, "explore_published_one.html.j2", talk=found)
+
+
+def _open_to_all(request: Request) -> ExploreSettings:
+    settings: ExploreSettings = request.app.state.chat.settings.explore
+    if not (settings.published and (settings.public or signed_in(request) is not None)):
+        raise RefusalError("not_found", "there is no such page", 404)
+    return settings
+
+
+def _kept(request: Request, name: str, make: Callable[[], Any]) -> Any:
+    """What this process keeps beside its settings, made when it is asked for first."""
+    if not hasattr(request.app.state, name):
+        setattr(request.app.state, name, make())
+    return getattr(request.app.state, name)
 
 
 @router.get("/explore/search")

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-from agora.rooms.collect.explore.query import Query
-from agora.rooms.collect.explore.words import spans
+from agora.rooms.collect.explore.query import Phrase, Query
+from agora.rooms.collect.explore.words import spans, tokens
 
 _AROUND = 120  # characters before and after the first hit
 
@@ -35,6 +35,19 @@ def hits(text: str, query: Query) -> list[tuple[int, int]]:
         else:
             merged.append((first, last))
     return merged
+
+
+def holds(text: str, query: Query) -> bool:
+    """Whether a text has all wanted phrases and none of the unwanted."""
+    words = tokens(text)
+    first: dict[str, list[int]] = {}
+    for i, word in enumerate(words):
+        first.setdefault(word, []).append(i)
+
+    def has(phrase: Phrase) -> bool:
+        return any(tuple(words[i : i + len(phrase)]) == phrase for i in first.get(phrase[0], ()))
+
+    return all(map(has, query.wanted)) and not any(map(has, query.unwanted))
 
 
 def snippet(text: str, query: Query) -> list[Piece]:

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from agora.core.json_text import loads
 from agora.rooms.collect.conversations import owned_reply
@@ -23,6 +23,7 @@ from agora.rooms.collect.enrich.annotations import Annotation, latest_by_provide
 from agora.rooms.collect.enrich.annotations import add as add_annotations
 from agora.rooms.collect.moderate.tables import REPORTS, REVIEW_PROGRESS, REVIEWS
 from agora.rooms.collect.moderate.types import Reason, Why
+from agora.rooms.collect.release.tables import RELEASED_TEXTS
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, MESSAGES
 from agora.site.refusals import RefusalError
 from agora.store import events
@@ -211,6 +212,8 @@ def redact_words(
     version = f"person:{new_id()[:24]}"
     add_annotations(connection, [Annotation(message_id, "pii", version, {"spans": ordered})])
     conversation_id = connection.scalar(select(MESSAGES.c.conversation_id).where(MESSAGES.c.message_id == message_id))
+    # what is out on the site still has these words
+    connection.execute(delete(RELEASED_TEXTS).where(RELEASED_TEXTS.c.conversation_id == conversation_id))
     log_operator(
         connection,
         "operator.redacted",

@@ -312,8 +312,12 @@ class _Build:
         self.store.write(lambda c: publish.forget_rows(c, self.release))
         for shard in facts.shards:
             for batch in read_batches(shard.hashes):
-                rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+                names = batch.select(["conversation_id", "row_sha256", "person"])
+                rows = list(zip(*(column.to_pylist() for column in names.columns), strict=True))
                 self.store.write(partial(publish.add_rows, release=self.release, rows=rows))
+                if self.settings.collect.explore.published:
+                    texts = batch.drop_columns(["person"]).to_pylist()
+                    self.store.write(partial(publish.add_texts, release=self.release, rows=texts))
         done = self.store.write(lambda c: publish.publish(c, self.release, facts.rows, report, manifest))
         if not done:
             with self.store.reading() as connection:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, literal
 from agora.core.errors import UsageError
 from agora.core.json_text import dumps, loads
 from agora.rooms.collect.moderate.reviews import held_back
-from agora.rooms.collect.release.tables import RELEASE_ROWS, RELEASES, REMOVALS
+from agora.rooms.collect.release.tables import RELEASE_ROWS, RELEASED_TEXTS, RELEASES, REMOVALS
 from agora.rooms.collect.tables import CONVERSATIONS
 from agora.store import events
 from agora.store.consent import ConsentState
@@ -118,7 +118,7 @@ def fail(connection: Connection, release: Release, report: Mapping[str, Any]) ->
 
 def forget_rows(connection: Connection, release: Release) -> None:
     """Begin the list of rows anew."""
-    for table in (RELEASE_ROWS, REMOVALS):
+    for table in (RELEASE_ROWS, RELEASED_TEXTS, REMOVALS):
         connection.execute(delete(table).where(table.c.release_id == release.id))
 
 
@@ -130,6 +130,12 @@ def add_rows(connection: Connection, release: Release, rows: Sequence[tuple[str,
     ]
     if values:
         connection.execute(insert(RELEASE_ROWS), values)
+
+
+def add_texts(connection: Connection, release: Release, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what a release says of conversations, for those who read it on the site."""
+    if rows:
+        connection.execute(insert(RELEASED_TEXTS), [{"release_id": release.id, **row} for row in rows])
 
 
 def erased_or_withdrawn(connection: Connection, release: Release) -> set[str]:
@@ -198,6 +204,7 @@ def note_erased(connection: Connection, conversation_ids: Collection[str]) -> No
     r = RELEASE_ROWS.c
     _remove(connection, r.conversation_id.in_(conversation_ids), "erased")
     connection.execute(delete(RELEASE_ROWS).where(r.conversation_id.in_(conversation_ids)))
+    connection.execute(delete(RELEASED_TEXTS).where(RELEASED_TEXTS.c.conversation_id.in_(conversation_ids)))
 
 
 def note_withdrawn(connection: Connection) -> None:
@@ -245,8 +252,30 @@ def persons_of(connection: Connection, release: Release) -> dict[bytes, str]:
     return {bytes(row.row_sha256): row.release_pseudonym for row in connection.execute(query)}
 
 
-def retracted(connection: Connection, release: Release, told: Mapping[str, Any], manifest: str) -> None:
-    """Note that a version without the removed rows is out."""
+def retracted(
+    connection: Connection,
+    release: Release,
+    told: Mapping[str, Any],
+    manifest: str,
+    *,
+    dropped: Sequence[bytes] = (),
+    blanked: Sequence[bytes] = (),
+) -> None:
+    """Note that a version without the removed rows is out.
+
+    Args:
+        connection: of a transaction that writes.
+        release: which.
+        told: numbers of the new version.
+        manifest: SHA-256 of its manifest.
+        dropped: hashes of rows that it lacks.
+        blanked: hashes of rows that tell less in it.
+    """
+    t = RELEASED_TEXTS.c
+    mine = (t.release_id == release.id) & (t.row_sha256 == bindparam("digest"))
+    for digests, change in ((dropped, delete(RELEASED_TEXTS)), (blanked, update(RELEASED_TEXTS).values(language=None))):
+        if digests:
+            connection.execute(change.where(mine), [{"digest": digest} for digest in digests])
     connection.execute(
         update(RELEASES)
         .where(RELEASES.c.release_id == release.id)

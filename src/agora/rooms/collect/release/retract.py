@@ -34,6 +34,7 @@ class Retraction:
 
     removed: frozenset[bytes]
     fate: list[str] = field(default_factory=list)  # keep | blank | undated | drop, in the order of the rows
+    digests: list[bytes] = field(default_factory=list)  # of the rows, in that order
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -73,7 +74,10 @@ def retract_release(store: Store, name: str, folder: Path, out: Path) -> dict[st
     finally:
         lock.release()
     numbers = {"release": name, "out": str(out), **told}
-    store.write(lambda c: publish.retracted(c, release, told, sha256_file(out / "manifest.json")))
+    manifest_sha256 = sha256_file(out / "manifest.json")
+    dropped = [digest for digest, fate in zip(work.digests, work.fate, strict=True) if fate == "drop"]
+    blanked = [digest for digest, fate in zip(work.digests, work.fate, strict=True) if fate in ("blank", "undated")]
+    store.write(lambda c: publish.retracted(c, release, told, manifest_sha256, dropped=dropped, blanked=blanked))
     return numbers
 
 
@@ -110,6 +114,7 @@ def _decide(
         for row in rows:
             key, turns, shown = _parts(row, profile)
             digest = row_sha256(key, turns)
+            work.digests.append(digest)
             if digest in removed:
                 work.fate.append("drop")
                 continue

@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import zstandard
+
 from agora.core.errors import AgoraError, DataError, MissingError
 from agora.core.files import atomic_file, make_folder, sha256_file
 from agora.core.garbage import rare_collections
+from agora.core.json_text import dumps
 from agora.core.jsonl import read_json, write_json
 from agora.rooms.collect.release.asked import Asked, engine_of
 from agora.rooms.collect.release.columns import read_batches
 from agora.rooms.collect.release.found import Reader
 from agora.rooms.collect.release.gates import EXAMPLES
-from agora.rooms.collect.release.profiles import RowMaker, schema_of
+from agora.rooms.collect.release.profiles import RowMaker, model_of, schema_of
 from agora.rooms.collect.release.shown import slice_file
 from agora.rooms.collect.release.texts import Taken, Utterance, read_utterances, redact_conversation
 from agora.rooms.collect.statistics.tally import Choices, Tally
@@ -147,7 +150,8 @@ class WriteShard:
 
         schema, maker, counted = schema_of(self.asked.settings.profile), RowMaker(self.asked), Counted()
         rows: list[dict[str, Any]] = []
-        called: list[tuple[str, bytes, bytes]] = []
+        called: list[tuple[str, bytes, bytes, str | None, str | None, bytes]] = []
+        pack = zstandard.ZstdCompressor(3).compress
         talks: list[list[Utterance]] = []
         told: list[Told] = []
         taken, tally = Taken(), Tally(choices_of(self.asked))
@@ -173,7 +177,8 @@ class WriteShard:
                 talks.append(said)
                 told.append(maker.tell(planned, said))
                 rows.append(made.row)
-                called.append((planned["conversation_id"], made.sha256, planned["person"]))
+                shown = (planned["language"], model_of(said), pack(dumps([(u.role, u.text) for u in said])))
+                called.append((planned["conversation_id"], made.sha256, planned["person"], *shown))
                 if len(rows) == _GROUP:
                     write()
             write()
@@ -204,10 +209,11 @@ def choices_of(asked: Asked) -> Choices:
 
 
 def hashes_schema() -> pa.Schema:
-    """Conversation, row hash and pseudonym of each row."""
+    """Conversation, row hash and pseudonym of each row, and what is shown of it on the site."""
     import pyarrow as pa
 
-    return pa.schema([("conversation_id", pa.string()), ("row_sha256", pa.binary(32)), ("person", pa.binary(32))])
+    names = [("conversation_id", pa.string()), ("row_sha256", pa.binary(32)), ("person", pa.binary(32))]
+    return pa.schema([*names, ("language", pa.string()), ("model", pa.string()), ("turns_zstd", pa.binary())])
 
 
 def _at_once(batches: Iterator[pa.RecordBatch]) -> Iterator[list[dict[str, Any]]]:

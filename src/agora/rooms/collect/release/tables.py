@@ -32,6 +32,17 @@ RELEASE_ROWS = Table(
     Column("release_pseudonym", String(64)),
 )
 
+RELEASED_TEXTS = Table(
+    "released_texts",  # what a release holds of each conversation, for those who read it on the site
+    METADATA,
+    Column("release_id", String(26), ForeignKey("releases.release_id"), primary_key=True),
+    Column("row_sha256", LargeBinary(32), primary_key=True),
+    Column("conversation_id", String(26), nullable=False),
+    Column("language", String(64)),  # as released: the ladder of k-anonymity may have taken it
+    Column("model", String(128)),
+    Column("turns_zstd", LargeBinary, nullable=False),  # JSON: a role and a text for each message, redacted
+)
+
 REMOVALS = Table(
     "removals",
     METADATA,
@@ -42,4 +53,5 @@ REMOVALS = Table(
 )
 
 Index("ix_release_rows_conversation", RELEASE_ROWS.c.conversation_id)
+Index("ix_released_texts_conversation", RELEASED_TEXTS.c.conversation_id)
 Index("ix_release_rows_pseudonym", RELEASE_ROWS.c.release_pseudonym)
