@@ -12,10 +12,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -38,7 +41,7 @@ from agora.rooms.collect.tables import ANNOTATIONS, MESSAGES
 from agora.rooms.collect.types import Ending, Status
 from agora.store import Store
 from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publication
-from agora.store.database import migrate, writing
+from agora.store.database import writing
 from agora.store.ids import now_us
 from tests.examples import examples
 from tests.postgres import fresh_database, postgres_server
@@ -306,8 +309,8 @@ def test_a_store_from_before_the_counts_is_counted_when_it_is_opened(store: Stor
     before = kept_counts(store)
     with writing(store.engine) as connection:
         SEARCH_COUNTS.drop(connection)
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0010'")
-    migrate(store.engine)
+        with Operations.context(MigrationContext.configure(connection)):
+            import_module("agora.store.migrations.versions.0011_search_counts").upgrade()
     assert kept_counts(store) == before
 
 

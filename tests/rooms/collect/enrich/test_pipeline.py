@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from agora.rooms.collect.conversations import message_row
-from agora.rooms.collect.enrich.annotations import KINDS, latest
+from agora.rooms.collect.enrich.annotations import KINDS, Annotation, add, latest
 from agora.rooms.collect.enrich.pipeline import enrich
 from agora.rooms.collect.enrich.repeats import _Prompt, automation_scores
-from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
+from agora.rooms.collect.explore.find import count, find
+from agora.rooms.collect.explore.indexer import index_all
+from agora.rooms.collect.explore.selection import Selection
+from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, MESSAGES
 from agora.store import Store
 from agora.store.consent import ConsentText, Visitor, accept_terms
 from agora.store.ids import new_id
@@ -111,6 +114,34 @@ def test_a_person_s_place_stands_beside_their_messages(store: Store) -> None:
     assert _results(store, ids, "geo") == [england, england, {"country": None, "country_iso": None, "state": None}]
 
 
+def test_categories_are_the_words_of_topics_follow_a_new_map_and_leave_other_makers_alone(store: Store) -> None:
+    ids = put_texts(store, "about boats", "about bread", "about nothing")
+
+    def mapped(version: str, *terms: list[str]) -> None:
+        rows = [
+            Annotation(i, "topic", f"tfidf:{version}", {"topic": n, "x": 0.0, "y": 0.0, "terms": t})
+            for n, (i, t) in enumerate(zip(ids, terms, strict=False))
+        ]
+        store.write(lambda c: c.execute(delete(ANNOTATIONS).where(ANNOTATIONS.c.kind == "topic")))
+        store.write(lambda c: add(c, rows))
+
+    mapped("1", ["sea", "ship"], ["bread", "salt"], [])
+    (report,) = enrich(store, ["category"])
+    assert (report.messages, report.version) == (3, "topic:1")
+    assert _results(store, ids, "category") == [{"category": "sea, ship"}, {"category": "bread, salt"}, {}]
+    assert enrich(store, ["category"])[0].messages == 0, "nothing is missing"
+    store.write(lambda c: add(c, [Annotation(ids[0], "category", "person:1", {"category": "travel"})]))
+    mapped("2", ["sea", "wind"], ["bread", "oven"])
+    assert enrich(store, ["category"])[0].messages == 2
+    sum(index_all(store))
+    with store.reading() as connection:
+        held = connection.execute(select(ANNOTATIONS.c.pipeline_version).where(ANNOTATIONS.c.kind == "category"))
+        assert sorted(held.scalars()) == ["person:1", "topic:2", "topic:2"]
+        counted = dict(count(connection, Selection()).facets["category"])
+        assert counted == {"travel": 1, "bread, oven": 1, None: 1}, "what a person said counts before a topic's words"
+        assert len(find(connection, Selection(category="bread, oven"))[0]) == 1
+
+
 @pytest.mark.slow
 def test_topics_lie_apart_on_the_map_of_their_language(store: Store) -> None:
     rng = random.Random(0)
@@ -129,6 +160,8 @@ def test_topics_lie_apart_on_the_map_of_their_language(store: Store) -> None:
     assert max(p["x"] for p in sea) < min(p["x"] for p in food) or max(p["x"] for p in food) < min(p["x"] for p in sea)
     assert all(-1 <= p["x"] <= 1 and -1 <= p["y"] <= 1 for p in points)
     assert enrich(store, ["topic"])[0].messages == 0
+    assert enrich(store, ["category"])[0].messages == 180
+    assert {r["category"] for r in _results(store, ids, "category")} == {", ".join(p["terms"]) for p in points}
     put_texts(store, "Please tell me about the sea and the bread", name="more")
     assert [r.messages for r in enrich(store, ["lang", "topic"])] == [1, 181]
 
@@ -152,7 +185,7 @@ def test_the_whole_pipeline_asks_nobody(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("getaddrinfo", "create_connection", "gethostbyname"):
         monkeypatch.setattr(socket, name, refuse)
     found = enrich(store, KINDS)
-    assert {"lang", "geo", "dup", "topic"} <= {report.kind for report in found}
+    assert {"lang", "geo", "dup", "topic", "category"} <= {report.kind for report in found}
     assert [(r.kind, r.error) for r in found if r.error or r.dead or r.failures] == []
     assert next(r for r in found if r.kind == "lang").messages == 14
     store.close()

@@ -2,9 +2,9 @@
 
 No row is ever overwritten.
 
-=========  ==================================================================================================
+========== ==================================================================================================
 kind       result
-=========  ==================================================================================================
+========== ==================================================================================================
 `lang`     ``{"code": "en", "name": "English", "source": "agree", "score": 0.98, "mixed": false}``
 `pii`      ``{"spans": [{"type": "EMAIL_ADDRESS", "start": 3, "end": 17, "score": 0.85, "by": "email"}]}``
 `secret`   as `pii`; offsets count characters of the message, and the values themselves are never kept
@@ -12,7 +12,8 @@ kind       result
 `geo`      ``{"country": "United Kingdom", "country_iso": "GB", "state": "England"}``
 `dup`      ``{"cluster": "<id of the cluster's first message>", "exact": true}``
 `topic`    ``{"topic": 3, "x": 0.1, "y": -0.4, "terms": ["sea", "ship"]}``
-=========  ==================================================================================================
+`category` ``{"category": "sea, ship, wind"}``; empty where a topic has no words of its own
+========== ==================================================================================================
 
 A kind with several providers (`tox`) names the provider before a colon in its version: ``linear:1``, ``openai:1``.
 """
@@ -35,7 +36,7 @@ from agora.store import events
 from agora.store.ids import now_us
 
 #: All kinds there are.
-KINDS = ("lang", "pii", "secret", "tox", "geo", "dup", "topic")
+KINDS = ("lang", "pii", "secret", "tox", "geo", "dup", "topic", "category")
 MAX_VERSION_CHARS = 32
 _IN_ONE_QUERY = 500  # ids; databases bound the number of values in a statement
 T = TypeVar("T")

@@ -22,7 +22,7 @@ def enrich_command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Find out language, personal data, secrets, toxicity, place, repeats and topic of messages that lack it."""
+    """Find out language, personal data, secrets, toxicity, place, repeats, topic, category of messages that lack it."""
     from agora.core.json_text import dumps
     from agora.rooms.collect.enrich.annotations import KINDS, check_kinds
     from agora.rooms.collect.enrich.pipeline import enrich

@@ -24,11 +24,12 @@ Stage = Callable[[Store], Done]
 
 def _stages() -> dict[str, Stage]:
     """The kinds that look at more than one text. They come last, in this order, because they use the others."""
+    from agora.rooms.collect.enrich.categories import name_categories
     from agora.rooms.collect.enrich.geo_kind import annotate_places
     from agora.rooms.collect.enrich.repeats import find_repeats
     from agora.rooms.collect.enrich.topic_map import map_topics
 
-    return {"geo": annotate_places, "dup": find_repeats, "topic": map_topics}
+    return {"geo": annotate_places, "dup": find_repeats, "topic": map_topics, "category": name_categories}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from agora.core.json_text import loads
+from agora.rooms.collect.enrich.categories import MAKER
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, FEEDBACK, MESSAGES
 from agora.store.tables import SUBJECTS
 
 _MARKED = ("pii", "secret")
+_WORDS_OF_TOPIC = f"{MAKER}:"
 _DAY_US = 86_400_000_000
 # built once: a list in a statement costs more than the database takes for it, unless it is one parameter
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
@@ -166,7 +168,9 @@ def _annotations(connection: Connection, ids: Sequence[str]) -> dict[str, _Found
         elif row.kind in _MARKED:
             of.marked[message, row.kind] = bool(result.get("spans"))
         elif row.kind == "category" and result.get("category"):
-            of.categories[message] = str(result["category"])[:64]
+            # the words of a topic stand in only for what people or a model said
+            if not (row.pipeline_version.startswith(_WORDS_OF_TOPIC) and message in of.categories):
+                of.categories[message] = str(result["category"])[:64]
         elif row.kind == "topic":
             of.topics[message] = (int(result["topic"]), float(result["x"]), float(result["y"]))
     return found
