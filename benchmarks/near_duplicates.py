@@ -1,9 +1,14 @@
-"""Near-duplicates among instructions: Agora against datasketch on the same work, in one run.
+"""Near-duplicates among instructions: Agora against datasketch and datatrove, in one run.
 
 The work, on 10,903 questions of which 2,111 are planted copies: read the file, shingle (character 5-grams), index
 (128 permutations, 32 bands x 4 rows), verify candidates by exact Jaccard at 0.6, group, and write one line per row.
 
-    python benchmarks/near_duplicates.py [--file FILE] [--repeats 5] [--json]
+datatrove does less: runs of 5 words, 14 bands of 8, and no verification. It may live in an environment of its own:
+
+    python -m venv /tmp/datatrove && /tmp/datatrove/bin/pip install datatrove orjson regex tokenizers 'xxhash<4'
+    python benchmarks/near_duplicates.py --peer-python /tmp/datatrove/bin/python [--rows 20000]
+
+    python benchmarks/near_duplicates.py [--file FILE] [--repeats 5] [--rows N] [--json]
     python benchmarks/near_duplicates.py --scale 1000000     # Agora alone on edited copies: seconds and peak memory
 
 FILE holds rows with `id` and `text`; the default is `data/magpie/neardup_planted.jsonl.gz` under AGORA_SHARED.
@@ -18,6 +23,7 @@ import platform
 import random
 import resource
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -90,18 +96,33 @@ def timed(step: Callable[[Path, Path], dict[str, int]], source: Path, folder: Pa
     return Took(time.perf_counter() - wall, time.process_time() - cpu), outcome
 
 
-def compare(source: Path, repeats: int) -> dict[str, object]:
-    """Both in turn, ``repeats`` times after one warm-up each."""
-    times: dict[str, list[Took]] = {"agora": [], "datasketch": []}
+def with_datatrove(python: str, source: Path) -> tuple[Took, dict[str, int]]:
+    """The same rows through datatrove, by another interpreter."""
+    script = Path(__file__).parent / "parts/datatrove_minhash.py"
+    done = subprocess.run([python, str(script), str(source.parent)], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    return Took(told["wall_s"], told["cpu_s"]), {"kept": told["kept"]}
+
+
+def compare(source: Path, repeats: int, rows: int | None, peer_python: str) -> dict[str, object]:
+    """All in turn, ``repeats`` times after one warm-up each."""
+    times: dict[str, list[Took]] = {"agora": [], "datasketch": [], **({"datatrove": []} if peer_python else {})}
     outcomes: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "rows.jsonl"
+        texts = edited(source, rows) if rows else ((r.data["id"], r.data["text"]) for r in read_rows(source))
+        write_jsonl(plain, ({"id": name, "text": text} for name, text in texts))
         for turn in range(repeats + 1):
-            for name, step in (("agora", with_agora), ("datasketch", with_datasketch)):
-                took, outcomes[name] = timed(step, source, Path(folder))
+            for name in times:
+                if name == "datatrove":
+                    took, outcomes[name] = with_datatrove(peer_python, plain)
+                else:
+                    step = with_agora if name == "agora" else with_datasketch
+                    took, outcomes[name] = timed(step, plain, Path(folder))
                 if turn:
                     times[name].append(took)
     told: dict[str, object] = {
-        "file": source.name,
+        "file": f"{source.name}{f', {rows:,} edited copies' if rows else ''}",
         "repeats": repeats,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}",
@@ -112,13 +133,13 @@ def compare(source: Path, repeats: int) -> dict[str, object]:
         told[kind] = {
             "median": {name: round(m, 3) for name, m in medians.items()},
             "spread": {name: [round(min(v), 3), round(max(v), 3)] for name, v in values.items()},
-            "ratio": round(medians["datasketch"] / medians["agora"], 2),
+            "ratio": {name: round(m / medians["agora"], 2) for name, m in medians.items() if name != "agora"},
         }
     return told | {"outcome": outcomes}
 
 
-def scale(source: Path, n: int) -> dict[str, object]:
-    """Agora alone on ``n`` rows: the file's texts, each copy with two words replaced."""
+def edited(source: Path, n: int) -> list[tuple[str, str]]:
+    """``n`` rows out of a file's texts, each copy with two words replaced."""
     texts = [r.data["text"] for r in read_rows(source)]
     rng = random.Random(0)
     rows = []
@@ -127,6 +148,12 @@ def scale(source: Path, n: int) -> dict[str, object]:
         for _ in range(2):
             words[rng.randrange(len(words))] = f"w{rng.randrange(10**6)}"
         rows.append((str(i), " ".join(words)))
+    return rows
+
+
+def scale(source: Path, n: int) -> dict[str, object]:
+    """Agora alone on ``n`` edited copies."""
+    rows = edited(source, n)
     wall, cpu = time.perf_counter(), time.process_time()
     marks = mark_duplicates(rows, THRESHOLD)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -146,10 +173,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", type=Path, default=SHARED / "data/magpie/neardup_planted.jsonl.gz")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rows", type=int, help="so many edited copies in place of the file's rows")
+    parser.add_argument("--peer-python", default="", help="interpreter of an environment with datatrove")
     parser.add_argument("--scale", type=int, help="rows to make from edited copies")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    told = scale(options.file, options.scale) if options.scale else compare(options.file, options.repeats)
+    told = (
+        scale(options.file, options.scale)
+        if options.scale
+        else compare(options.file, options.repeats, options.rows, options.peer_python)
+    )
     if options.json:
         print(json.dumps(told))
         return

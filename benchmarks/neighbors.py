@@ -12,6 +12,7 @@ kernels of this run are printed. For the peer at its best name the kernel: OPENB
 
     python benchmarks/neighbors.py [--rows 5000] [--dim 768] [--threads 1] [--repeats 3] [--json]
     python benchmarks/neighbors.py --hnsw --rows 100000 --dim 256      # the graph: seconds, memory and recall
+    python benchmarks/neighbors.py --hnsw --texts FILE --embedder minilm   # the same on vectors of real texts
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ import os
 import platform
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from agora.core.tables import read_rows
 from agora.curate.embeddings.embedder import unit_rows
 from agora.curate.neighbors import exact
 from agora.curate.neighbors.exact import Found, search_strips
@@ -120,20 +124,29 @@ def _blas() -> list[dict[str, str]]:
     return [found for found in threadpool_info() if found["user_api"] == "blas"]
 
 
-def graph(rows: int, dim: int, threads: int) -> dict[str, object]:
+def vectors_of_texts(path: Path, embedder: str) -> np.ndarray:
+    """Unit vectors of the column `text` of a file."""
+    from agora.curate.embeddings import embed_texts, find_embedder, write_texts
+
+    with tempfile.TemporaryDirectory() as name:
+        table = Path(name) / "texts.jsonl"
+        write_texts(table, ((str(row.line), str(row.data["text"])) for row in read_rows(path)))
+        return embed_texts(table, find_embedder(embedder), Path(name), workers=1).all()
+
+
+def graph(vectors: np.ndarray, threads: int) -> dict[str, object]:
     """The HNSW graph alone, with its recall measured as the command does."""
     from agora.curate.neighbors.approximate import approximate_neighbors
     from agora.curate.neighbors.search import PAIRS_FROM, measure_recall
 
-    vectors = vectors_of(rows, dim)
     began, began_cpu = time.perf_counter(), time.process_time()
     found = approximate_neighbors(vectors, PAIRS_FROM, threads=threads)
     wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     recall = measure_recall(vectors, found, PAIRS_FROM)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
-        "rows": rows,
-        "dim": dim,
+        "rows": len(vectors),
+        "dim": vectors.shape[1],
         "wall_s": round(wall, 1),
         "cpu_s": round(cpu, 1),
         "peak_gib": round(peak, 2),
@@ -150,12 +163,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--float32", action="store_true", help="no products of eight bits")
     parser.add_argument("--hnsw", action="store_true")
+    parser.add_argument("--texts", type=Path, help="with --hnsw: rows with a column text")
+    parser.add_argument("--embedder", default="minilm", help="of these texts")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.float32:
         exact.in_eight_bits = lambda rows, dim: False
     if options.hnsw:
-        told = graph(options.rows, options.dim, options.threads)
+        made = vectors_of_texts(options.texts, options.embedder) if options.texts else None
+        told = graph(vectors_of(options.rows, options.dim) if made is None else made, options.threads)
     else:
         told = compare(options.rows, options.dim, options.threads, options.repeats)
     if options.json:

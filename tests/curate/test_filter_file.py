@@ -82,9 +82,11 @@ def _conditions(preset: str, row: dict[str, Any]) -> bool:
     return table[preset]
 
 
+@pytest.mark.parametrize("n", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_keeps_exactly_the_rows_of_its_definition(preset: str, tmp_path: Path) -> None:
-    rows = tagged(1000)
+def test_a_preset_keeps_exactly_the_rows_of_its_definition(preset: str, n: int, tmp_path: Path) -> None:
+    """Acceptance check I."""
+    rows = tagged(n)
     report = filter_file(write(tmp_path / "in.jsonl", rows), tmp_path / "kept.jsonl", preset=preset)
     harmless = preset == "pro-5"  # no pick by length, so no look at repetition
     expected = [r["id"] for r in rows if _conditions(preset, r) and (harmless or repeated_share(_answer(r)) < 0.5)]

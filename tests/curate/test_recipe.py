@@ -64,6 +64,14 @@ def test_one_command_needs_no_label(tmp_path: Path) -> None:
     assert "How it came about" in report.page.read_text()
 
 
+@pytest.mark.slow
+def test_two_processes_work_through_a_recipe_as_one_does(tmp_path: Path) -> None:
+    alone = run_recipe(files(tmp_path), tmp_path / "alone", read_recipe())
+    apart = run_recipe(files(tmp_path), tmp_path / "apart", read_recipe(), workers=2)
+    assert apart.kept.read_bytes() == alone.kept.read_bytes()
+    assert apart.funnel.to_json() == alone.funnel.to_json()
+
+
 def test_the_same_command_resumes_and_another_recipe_is_refused(tmp_path: Path) -> None:
     sources = files(tmp_path)
     first = run_recipe(sources, tmp_path / "run", read_recipe())

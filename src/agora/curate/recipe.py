@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from agora.core.config import Config, load_config
 from agora.core.errors import UsageError
 from agora.core.files import nearest
+from agora.core.jobs import check_place
 from agora.core.jsonl import write_json
 from agora.core.runs import RunDir
 from agora.curate.combine import combine_files
@@ -136,7 +137,15 @@ def read_recipe(name: str = "label_free", overrides: Sequence[str] = ()) -> Cura
     return load_config(CurateRecipe, path, overrides)
 
 
-def run_recipe(paths: Sequence[Path], out: Path, recipe: CurateRecipe, *, format: str = "auto") -> RecipeReport:
+def run_recipe(
+    paths: Sequence[Path],
+    out: Path,
+    recipe: CurateRecipe,
+    *,
+    format: str = "auto",
+    on: str = "local",
+    workers: int | None = None,
+) -> RecipeReport:
     """Bring files together, work through the steps, describe what stays. The same call on the same folder resumes.
 
     Args:
@@ -144,6 +153,8 @@ def run_recipe(paths: Sequence[Path], out: Path, recipe: CurateRecipe, *, format
         out: the run folder.
         recipe: the steps.
         format: of the files; ``auto`` looks at each.
+        on: where the steps' long parts run, see :func:`agora.curate.row_parts.parts_of`.
+        workers: processes for them; the result is the same with any number.
 
     Raises:
         ConfigError: the folder holds another run.
@@ -151,6 +162,7 @@ def run_recipe(paths: Sequence[Path], out: Path, recipe: CurateRecipe, *, format
     """
     from agora.curate.dataset import collect, dataset_report
 
+    check_place(on)
     paths = [Path(path) for path in paths]
     names = [f"{n:02d}-{step.verb}" for n, step in enumerate(recipe.steps, 1)]
     inputs = {f"file {n}": path for n, path in enumerate(paths, 1)}
@@ -165,10 +177,10 @@ def run_recipe(paths: Sequence[Path], out: Path, recipe: CurateRecipe, *, format
             target = run.file(KEPT if name == names[-1] else f"{name}.jsonl")
             if not run.done(name):
                 with run.stage(name):
-                    _apply(step, current, target, recipe.seed)
+                    _apply(step, current, target, recipe.seed, on, workers)
             current = target
         with run.stage("report"):
-            data = collect(current, seed=recipe.seed)
+            data = collect(current, seed=recipe.seed, on=on, workers=workers)
             page = dataset_report(data, command=run.info["command"]).write(run.file(PAGE))
             funnel = read_funnel(current)
             write_json(run.file("funnel.json"), {"schema": "funnel/1", "steps": funnel.to_json()})
@@ -177,19 +189,20 @@ def run_recipe(paths: Sequence[Path], out: Path, recipe: CurateRecipe, *, format
         return RecipeReport(run.path, current, page, funnel, run.seconds)
 
 
-def _apply(step: Step, source: Path, out: Path, seed: int) -> None:
+def _apply(step: Step, source: Path, out: Path, seed: int, on: str, workers: int | None) -> None:
     if step.dedup is not None:
         from agora.curate.dedup import DedupSettings, dedup_file
 
-        dedup_file(source, out, DedupSettings(**step.dedup.model_dump()))
+        dedup_file(source, out, DedupSettings(**step.dedup.model_dump()), on=on, workers=workers)
     elif step.filter is not None:
         from agora.curate.filter_file import filter_file
 
-        filter_file(source, out, step.filter.where, preset=step.filter.preset, unknown=step.filter.unknown)
+        asked = step.filter
+        filter_file(source, out, asked.where, preset=asked.preset, unknown=asked.unknown, on=on, workers=workers)
     elif step.label is not None:
         from agora.curate.labels import LabelSettings, label_file
 
-        label_file(source, out, LabelSettings(**step.label.model_dump(), seed=seed))
+        label_file(source, out, LabelSettings(**step.label.model_dump(), seed=seed), on=on, workers=workers)
     elif step.sample is not None:
         from agora.curate.sample_file import parse_mix, parse_splits, sample_file
 
@@ -203,10 +216,12 @@ def _apply(step: Step, source: Path, out: Path, seed: int) -> None:
             splits=parse_splits(one.split) if one.split else None,
             fill=one.fill,
             seed=seed,
+            on=on,
+            workers=workers,
         )
     elif step.decontaminate is not None:
         from agora.curate.contamination.decontaminate import DecontaminateSettings, decontaminate_file
 
         given = step.decontaminate
         settings = DecontaminateSettings(given.words, given.part, given.top, given.retrieve)
-        decontaminate_file(source, out, list(given.against), settings)
+        decontaminate_file(source, out, list(given.against), settings, on=on, workers=workers)

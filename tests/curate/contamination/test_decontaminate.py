@@ -275,6 +275,24 @@ def test_retrieval_reaches_the_published_recall_of_paraphrases(
         assert found[1] >= 0.98
 
 
+@pytest.mark.parametrize(
+    ("subject", "words", "chars"),
+    [("abstract_algebra", 0.906, 0.927), ("sociology", 0.954, 0.980), ("high_school_us_history", 0.812, 0.833)],
+)
+def test_from_a_paraphrase_its_multiple_choice_question_is_retrieved_as_published(
+    tmp_path: Path, shared_dir: Path, subject: str, words: float, chars: float
+) -> None:
+    rows = [r.data for r in read_rows(shared_dir / "data/magpie/decon_mmlu_rephrase.jsonl.gz")]
+    rows = [r for r in rows if r["subject"] == subject]
+    write_texts(tmp_path / "t.jsonl", ((str(i), r["question"]) for i, r in enumerate(rows)))
+    twins = [(i, r["rephrased_en"]) for i, r in enumerate(rows) if (r["rephrased_en"] or "").strip()]
+    for method, figure in (("words", words), ("chars", chars)):
+        asked = [text for _, text in twins]
+        first = retrieve(asked, tmp_path / "t.jsonl", 1, method=method, folder=tmp_path, workers=1).rows[:, 0]
+        share = sum(i == int(row) for (i, _), row in zip(twins, first, strict=True)) / len(twins)
+        assert share >= figure - 0.02, method
+
+
 @pytest.mark.parametrize(("method", "workers"), [("chars", 2), ("words", 1), ("tfidf", 1)])
 def test_retrieval_is_the_same_for_any_workers_and_leaves_out_what_it_is_told(
     tmp_path: Path, method: str, workers: int, monkeypatch: pytest.MonkeyPatch
