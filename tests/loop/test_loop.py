@@ -44,6 +44,8 @@ def test_one_command_ends_with_five_judged_models_and_a_report(unbroken: tuple[P
     assert page.startswith(("<!doctype html>", "<!DOCTYPE html>"))
     assert all(text in page for text in ("WB-Score", "WB-Reward", "Preference pairs", "agora loop"))
     assert "Who talked with the model?" in page and "Consent and erasure" in page
+    assert "From the visitors' conversations to the release" in page.replace("&#39;", "'").replace("&#x27;", "'")
+    assert read_json(out / "visitors" / "release" / "manifest.json")["conversations"] > 0
     assert read_json(out / "run.json")["status"] == "done"
 
 

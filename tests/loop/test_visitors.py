@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from agora.core.records import Conversation, Sample
@@ -17,8 +18,9 @@ from agora.core.tables import read_json, read_records
 from agora.loop import logs, visitors
 from agora.loop.settings import LoopConfig
 from agora.loop.stored import read_stored
+from agora.microcosm.world import World
 
-CONFIG = LoopConfig(visitors=24, seed=3)
+CONFIG = LoopConfig(visitors=24, seed=2)
 
 
 def _held(out: Path, config: LoopConfig = CONFIG) -> Path:
@@ -41,6 +43,18 @@ def test_only_what_may_be_published_goes_on(held: Path) -> None:
         assert conversation.provenance.consent.startswith("publish/")
         assert len(conversation.messages) == 2 * visits[conversation.id]["rounds"]
         assert all(message.content.strip() for message in conversation.messages if message.role == "user")
+
+
+def test_what_goes_on_is_what_the_release_holds_without_planted_personal_data(held: Path) -> None:
+    release = held.with_name("release")
+    rows = [row for file in sorted(release.glob("data/*.parquet")) for row in pq.read_table(file).to_pylist()]
+    said = [[m.content for m in c.messages] for c in read_records(held, Conversation)]
+    assert sorted(said) == sorted([m["content"] for m in row["messages"]] for row in rows)
+    planted = [text for v in World().visitors(24, CONFIG.seed) if v.plant == "personal_data" for text in v.planted]
+    text = held.read_text()
+    assert len(planted) == 4 and not any(value in text for value in planted) and "<EMAIL_1>" in text
+    gates = read_json(release / "gates.json")
+    assert [gate["status"] for gate in gates] == ["passed"] * 9
 
 
 def test_conversations_are_told_in_the_order_of_their_visitors_without_times(held: Path) -> None:

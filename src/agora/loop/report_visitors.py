@@ -8,7 +8,7 @@ from agora.core.records import Conversation
 from agora.core.report import Example, Report
 from agora.core.runs import RunDir
 from agora.core.tables import read_json, read_records
-from agora.loop.visitors import CONVERSATIONS, VISITS
+from agora.loop.visitors import CONVERSATIONS, RELEASE, VISITS
 
 _ENDS = {
     "kept": "kept for publication",
@@ -27,8 +27,9 @@ def write_visitors(report: Report, run: RunDir) -> None:
     report.section("Who talked with the model?")
     report.text(
         "Visitors of the microcosm talked with the model through the real chat service, over HTTP: both steps of "
-        "consent, messages, ratings, receipts. What they agreed to publish is mined for tasks and joins the training "
-        "data; first answers that they rated down do not."
+        "consent, messages, ratings, receipts. What they agreed to publish went through enrichment, nine gates, "
+        "redaction and k-anonymity into a release; what it holds is mined for tasks and joins the training data, but "
+        "for first answers that they rated down."
     )
     held = [visit for visit in visits if visit["rounds"]]
     rounds = Counter(visit["rounds"] for visit in held)
@@ -53,6 +54,7 @@ def write_visitors(report: Report, run: RunDir) -> None:
         [[words, found["ends"].get(end, 0)] for end, words in _ENDS.items()],
         caption="Consent and erasure",
     )
+    _release(report, run)
     if found["planted"]:
         report.table(
             ["planted on purpose", "visitors"],
@@ -65,7 +67,31 @@ def write_visitors(report: Report, run: RunDir) -> None:
             Example(f"conversation of {c.id}", {f"{m.role} ({i})": m.content for i, m in enumerate(c.messages)})
             for c in shown
         ],
-        caption="Conversations as they were held",
+        caption="Conversations as they were released",
+    )
+
+
+def _release(report: Report, run: RunDir) -> None:
+    folder = run.file(RELEASE)
+    manifest, told = read_json(folder / "manifest.json"), read_json(folder / "statistics.json")
+    redacted, k = told["release"]["redacted_messages"], manifest["anonymity"]["k_reached"]
+    report.text(
+        f"The release is in {RELEASE} of the run's folder, with a card, a page and checksums of its own: "
+        f"{manifest['conversations']:,} conversations, {redacted:,} messages of them redacted; what a row tells of its "
+        f"person is shared by {k:,} people or more."
+    )
+    report.table(
+        ["gate", "rule", "left out", "why"],
+        [
+            [
+                f"{gate['number']}. {gate['name']}",
+                gate["rule"],
+                gate["dropped"],
+                ", ".join(f"{why.replace('_', ' ')} {part['count']:,}" for why, part in gate["reasons"].items()),
+            ]
+            for gate in manifest["gates"]
+        ],
+        caption="From the visitors' conversations to the release",
     )
 
 
