@@ -153,7 +153,7 @@ def test_from_a_persons_words_to_a_release_and_out_of_the_next_one(tmp_path: Pat
                 person.consent()
                 person.talk(*said)
                 person.http.close()
-        numbers = _agora("stats", "--db", str(db))
+        numbers = _agora("stats", "--db", str(db))["store"]
         assert numbers["messages"] == {"user": 6, "assistant": 8} and numbers["replies_by_status"] == {"complete": 8}
         _agora("enrich", "--db", str(db), AGORA_TOXICITY=str(toxicity))
         first = tmp_path / "first"
