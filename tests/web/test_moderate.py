@@ -16,7 +16,7 @@ from agora.rooms.collect.moderate.reviews import held_back
 from agora.rooms.collect.moderate.tables import REPORTS
 from agora.store import Store, accounts
 from agora.store.tables import EVENTS
-from tests.rooms.collect.live import Person, ScriptedModel, live_app
+from tests.rooms.collect.live import Person, ScriptedModel, live_app, settings
 from tests.web.operators import OperatorClient, add_operators
 
 
@@ -180,3 +180,23 @@ def test_what_a_person_and_a_model_wrote_cannot_run_on_an_operators_page(served:
     operator.submit(f"/moderate/{conversation}/note", note=f"</textarea>{attack}")
     page = operator.http.get(f"/moderate/{conversation}").text
     assert "<script>alert" not in page and "<img" not in page and "&lt;script&gt;" in page
+
+
+def test_where_everything_is_reviewed_nothing_new_is_released_before_someone_approved_it(tmp_path: Path) -> None:
+    with live_app(tmp_path, ScriptedModel(), settings(moderate={"review": "all"})) as (address, store):
+        add_operators(store)
+        person, conversation, reply = _talked(address)
+        assert _held(store) == [conversation]
+        operator = OperatorClient(address)
+        assert "not looked at yet" in operator.http.get("/moderate?reason=new").text
+        for go_on in (
+            lambda: person.say(conversation, "and more", parent_id=reply),
+            lambda: person.http.post(f"/api/v1/messages/{reply}/regenerate", json={}),
+        ):
+            assert operator.submit(f"/moderate/{conversation}/decide", decision="approve").status_code == 303
+            assert _held(store) == []
+            go_on()
+            assert _held(store) == [conversation], "something new was said"
+        operator.submit(f"/moderate/{conversation}/decide", decision="hold")
+        person.say(conversation, "and more", parent_id=reply)
+        assert _held(store) == [conversation]

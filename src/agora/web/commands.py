@@ -26,6 +26,9 @@ def serve(
     geo: Annotated[
         Path | None, typer.Option("--geo", help="Geography database (.mmdb), or a folder of them: visitors' countries.")
     ] = None,
+    review: Annotated[
+        str | None, typer.Option("--review", help="What waits for a person before it is released: all or flagged.")
+    ] = None,
 ) -> None:
     """Serve the web app: a consented chat in front of any model, and everyone's right to erase what they wrote."""
     from agora.core.config import load_config
@@ -37,5 +40,7 @@ def serve(
         chosen.append(f"collect.model={model}")
     if geo:
         chosen.append(f"collect.geo={geo}")
+    if review:
+        chosen.append(f"collect.moderate.review={review}")
     settings = load_config(ServeSettings, config, chosen)
     run_server(settings, db=db, keys=keys, host=host, port=port, log_json=log_json)

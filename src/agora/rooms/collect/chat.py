@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from agora.rooms.collect import conversations
 from agora.rooms.collect.guard.admission import check_visitor
 from agora.rooms.collect.guard.context import fit_turns
+from agora.rooms.collect.moderate.reviews import wait_for_review
 from agora.rooms.collect.replies import Replies, Watched
 from agora.rooms.collect.sending import Begun, Reply, keep_another, keep_message, note_truncated
 from agora.rooms.collect.settings import CollectSettings
@@ -104,6 +105,7 @@ class Chat:
             begun = keep_message(
                 connection, subject, new, reply, most_rounds=most, count=lambda: self._count(connection, subject)
             )
+            self._let_review(connection, begun)
             return self._charge(connection, begun, reply)
 
         return self._begin(await self.write(keep), reply)
@@ -122,6 +124,7 @@ class Chat:
         def keep(connection: Connection) -> Begun:
             subject = self._may_chat(find_subject(connection, subject_id))
             begun = keep_another(connection, subject, reply_id, reply, count=lambda: self._count(connection, subject))
+            self._let_review(connection, begun)
             return self._charge(connection, begun, reply)
 
         return self._begin(await self.write(keep), reply)
@@ -210,6 +213,10 @@ class Chat:
         if fitted.truncated_rounds:
             note_truncated(connection, begun, reply.params, fitted.truncated_rounds)
         return replace(begun, turns=tuple(fitted.turns), charge=charge)
+
+    def _let_review(self, connection: Connection, begun: Begun) -> None:
+        if begun.is_new and self.settings.moderate.review == "all":
+            wait_for_review(connection, begun.conversation_id)
 
     def _count(self, connection: Connection, subject: Subject) -> None:
         check_visitor(connection, self.settings.abuse, subject)

@@ -93,6 +93,11 @@ def put_in_queue(
         connection.execute(update(REVIEWS).where(REVIEWS.c.conversation_id == conversation_id).values(**values))
 
 
+def wait_for_review(connection: Connection, conversation_id: str) -> None:
+    """Something was said where everything is reviewed: the conversation waits, held back until it is approved."""
+    put_in_queue(connection, conversation_id, Reason.NEW, hold=(Reason.NEW,))
+
+
 @dataclass(frozen=True, slots=True)
 class Flagged:
     """What annotations and scores say of conversations that nobody has decided on, and how far they were read."""

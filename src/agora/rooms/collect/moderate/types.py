@@ -13,6 +13,7 @@ class Reason(StrEnum):
     TOX = "tox"
     AUTOMATION = "automation"
     PII = "pii"
+    NEW = "new"  # everything waits: nobody has looked at what was said last
 
     @property
     def priority(self) -> int:
