@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, get_args
 
 from agora.core.errors import UsageError
@@ -72,19 +72,41 @@ def redact_fully(
     *,
     style: Style = "numbered",
     threshold: float = THRESHOLD,
+    may_stay: Callable[[int, str, Span], bool] | None = None,
 ) -> tuple[list[str], int]:
     """Redact, look again at what became of the texts, and redact what only then comes to light.
 
     A token may bring a number nearer to a word that gives it away. Each pass takes something out, so there is an end.
 
+    Args:
+        texts: as for :func:`redact`.
+        spans: as there.
+        style: as there.
+        threshold: as there.
+        may_stay: what comes to light in a text (its place among the texts, itself, the span) and is not to be
+            replaced.
+
     Returns:
-        The texts, in which :func:`agora.curate.personal.find.residual` finds nothing, and how many spans came to light.
+        The texts, in which :func:`agora.curate.personal.find.residual` finds nothing but what may stay, and how many
+        spans came to light.
     """
     done, extra = redact(texts, spans, style=style, threshold=threshold), 0
-    while any(left := residual(done, threshold=threshold)):
+    while any(left := _left(done, threshold, may_stay)):
         extra += sum(map(len, left))
         done = redact(done, left, style=style, threshold=threshold)
     return done, extra
+
+
+def _left(
+    texts: Sequence[str], threshold: float, may_stay: Callable[[int, str, Span], bool] | None
+) -> list[list[Span]]:
+    found = residual(texts, threshold=threshold)
+    if may_stay is None:
+        return found
+    return [
+        [span for span in spans if not may_stay(i, text, span)]
+        for i, (text, spans) in enumerate(zip(texts, found, strict=True))
+    ]
 
 
 def _within(text: str, spans: Iterable[Span]) -> list[Span]:

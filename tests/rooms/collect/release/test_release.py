@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from agora.core.errors import UsageError
+from agora.core.errors import ConfigError, UsageError
+from agora.curate.personal import annotate_personal, annotate_secrets
+from agora.rooms.collect.conversations import content_columns
 from agora.rooms.collect.enrich.annotations import Annotation, add
 from agora.rooms.collect.erase import erase_conversations, erase_subject
 from agora.rooms.collect.moderate.tables import REVIEWS
@@ -18,7 +20,7 @@ from agora.rooms.collect.release.build import GateError, _Build
 from agora.rooms.collect.release.profiles import row_sha256
 from agora.rooms.collect.release.publish import find_release
 from agora.rooms.collect.release.tables import RELEASE_ROWS
-from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
+from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, MESSAGES
 from agora.store import Store
 from agora.store.consent import withdraw
 from agora.store.events import verify
@@ -291,3 +293,42 @@ def test_a_published_name_is_not_taken_by_another_release(store: Store, tmp_path
         build(store, tmp_path / "r", k=2)
     with pytest.raises(UsageError, match="holds another release"):
         build(store, tmp_path / "r", name="s")
+
+
+def test_by_the_published_rules_only_what_the_published_sets_replace_is_replaced(store: Store, tmp_path: Path) -> None:
+    ids = some(store, 12)
+    said = {
+        ids[0]: "write to zoe.quist@northwind.net please",
+        ids[1]: 'the address "zoe.quist2@northwind.net" is in a book',
+        ids[2]: "the number 4539578763621486 is odd",
+        ids[3]: "my SSN is 536-22-1234, keep it",
+        ids[4]: f"the key is {KEY}",
+    }
+    said |= dict.fromkeys(ids[5:], "everybody writes to all.of.us@northwind.net")
+
+    def put(connection: Any) -> None:
+        for conversation, text in said.items():
+            where = MESSAGES.c.conversation_id == conversation
+            first = connection.scalar(select(MESSAGES.c.message_id).where(where).order_by("message_id").limit(1))
+            connection.execute(update(MESSAGES).where(MESSAGES.c.message_id == first).values(**content_columns(text)))
+            for kind, look in (("pii", annotate_personal), ("secret", annotate_secrets)):
+                where = (ANNOTATIONS.c.message_id == first) & (ANNOTATIONS.c.kind == kind)
+                result = json.dumps(look([text])[0])
+                connection.execute(update(ANNOTATIONS).where(where).values(result_json=result))
+
+    store.write(put)
+    sets = ("release.redaction.rules=published", "release.redaction.public_value_subjects=3")
+    build(store, tmp_path / "r", *sets)
+    found = texts(tmp_path / "r")
+    left = ("zoe.quist2@northwind.net", "4539578763621486", "536-22-1234", "all.of.us@northwind.net")
+    assert all(value in found for value in left)
+    assert "zoe.quist@northwind.net" not in found and "<PRESIDIO_ANONYMIZED_EMAIL_ADDRESS>" in found
+    assert KEY not in found  # secrets always go
+    card = (tmp_path / "r" / "README.md").read_text()
+    assert "Found and left in the text" in card and "US_SSN 1" in card
+    told = json.loads((tmp_path / "r" / "statistics.json").read_text())["release"]
+    assert told["spans_left_by_published_rules"]["US_SSN"] == 1
+    build(store, tmp_path / "all")
+    assert not any(value in texts(tmp_path / "all") for value in left)
+    with pytest.raises(ConfigError, match="for compat profiles"):
+        build(store, tmp_path / "n", *sets, "release.profile=native")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from agora.curate.personal.published_rules import REPLACED
 from agora.rooms.collect.release.found import Wanted
 from agora.rooms.collect.release.pseudonyms import ReleaseKey
 from agora.rooms.collect.release.settings import ReleaseSettings
@@ -40,6 +41,18 @@ class Asked:
         """Whether a row must go user, assistant, user, ..."""
         return self.settings.profile.startswith("compat")
 
+    @property
+    def by_published_rules(self) -> bool:
+        """Whether only what the published sets replace is replaced."""
+        return self.settings.redaction.rules == "published"
+
+    def subjects_that_make_public(self, kind: str) -> int | None:
+        """How many distinct subjects must have written a value of some type of span so that it stays; None: never."""
+        if kind == "PERSON":
+            return self.settings.redaction.public_person_subjects
+        public = self.by_published_rules and kind in REPLACED
+        return self.settings.redaction.public_value_subjects if public else None
+
 
 @cache
 def engine_of(url: str) -> Engine:
@@ -49,6 +62,6 @@ def engine_of(url: str) -> Engine:
     return open_database(url)
 
 
-def name_key(name: str) -> bytes:
-    """What a name is counted by: 16 bytes that are equal for equal names but for case and spaces."""
-    return blake2b(" ".join(name.lower().split()).encode(), digest_size=16).digest()
+def value_key(kind: str, value: str) -> bytes:
+    """What a value of some type of span is counted by: 16 bytes, equal for equal values but for case and spaces."""
+    return blake2b(" ".join(value.lower().split()).encode(), digest_size=16, person=kind.encode()[:16]).digest()

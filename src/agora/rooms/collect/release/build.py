@@ -240,6 +240,8 @@ class _Build:
         if not self.asked.settings.redaction.residual_scan:
             tally.add("residual_span", "not looked for")
             notes["residue"] = "the scan was switched off"
+        elif facts.counted.exempt:
+            notes["residue"] = f"{facts.counted.exempt.total():,} spans stay, as the published rules have it"
         elif facts.counted.residual:
             found = ", ".join(f"{kind} {n}" for kind, n in sorted(facts.counted.residual.items()))
             notes["residue"] = f"still found: {found}"

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from agora.rooms.collect.release.coarser import LADDER_NOTE
-from agora.rooms.collect.release.facts import Facts
+from agora.rooms.collect.release.facts import Facts, ranked
 from agora.rooms.collect.release.shown import SHOWN
 
 _SIZES = (
@@ -152,7 +152,8 @@ def _personal(facts: Facts) -> str:
     found = facts.counted
     types = ", ".join(f"{name} {n:,}" for name, n in facts.redaction()["redacted_spans"].items()) or "none"
     versions = ", ".join(f"{kind} {facts.versions.get(kind, 'not run')}" for kind in ("pii", "secret"))
-    scan = "The redacted text was searched again for shapes and secrets, and nothing was found" + (
+    but = " but what these rules leave" if facts.asked.by_published_rules else ""
+    scan = f"The redacted text was searched again for shapes and secrets, and nothing was found{but}" + (
         f" ({found.late_spans:,} spans that only then came to light were replaced too)." if found.late_spans else "."
     )
     return (
@@ -162,7 +163,21 @@ def _personal(facts: Facts) -> str:
         f"{', '.join(NAME_LANGUAGES)}, names that people give themselves. Other names, in these languages and in "
         f"all others, were **not** looked for. Pipelines: {versions}. {scan} "
         f"A name that {facts.asked.settings.redaction.public_person_subjects} or more people wrote stays.\n\n"
+        f"{_exempt(facts)}"
         "Programs miss things. Who finds personal data in a row should tell the operator."
+    )
+
+
+def _exempt(facts: Facts) -> str:
+    if not facts.asked.by_published_rules:
+        return ""
+    left = ", ".join(f"{name} {n:,}" for name, n in ranked(facts.counted.exempt).items()) or "none"
+    return (
+        "Only what the published WildChat sets replace was replaced: names in English beside words that introduce "
+        "them, telephone numbers beside words that give them away, e-mail addresses but roles and samples, card "
+        'numbers near the word "card", LinkedIn profiles; not where a quotation mark stands before them, nor what '
+        f"{facts.asked.settings.redaction.public_value_subjects} or more people wrote. **Found and left in the text**, "
+        f"by type: {left}.\n\n"
     )
 
 

@@ -128,6 +128,7 @@ class Facts:
             "redacted_messages": c.redacted_messages,
             "redacted_spans": ranked(c.spans),
             "spans_found_only_after_redaction": c.late_spans,
+            "spans_left_by_published_rules": ranked(c.exempt),
         }
 
     def statistics(self) -> dict[str, Any]:

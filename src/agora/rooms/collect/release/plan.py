@@ -40,7 +40,8 @@ class Plan:
         tally: why others are not among the rows.
         notes: further counts: ``automated``, ``cut``, ``with_branches``.
         iso_of: ISO codes of the countries' names.
-        public_names: names that so many people wrote that they stay, as :func:`name_key` makes them.
+        public_names: names that so many people wrote that they stay, as :func:`value_key` makes them; by the
+            published rules other values too.
     """
 
     path: Path
@@ -193,8 +194,9 @@ def _public_names(asked: Asked, parts: Sequence[int]) -> list[str]:
     if not found:
         return []
     pairs = pa.Table.from_batches(found)
-    counted = pairs.group_by(["name", "person"]).aggregate([]).group_by("name").aggregate([("person", "count")])
-    known = counted.filter(pa.compute.field("person_count") >= asked.settings.redaction.public_person_subjects)
+    once = pairs.group_by(["name", "person", "least"]).aggregate([])
+    counted = once.group_by(["name", "least"]).aggregate([("person", "count")])
+    known = counted.filter(pa.compute.field("person_count") >= pa.compute.field("least"))
     return sorted(name.hex() for name in known["name"].to_pylist())
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Row, bindparam, case, func, select
 from agora.core.files import atomic_file
 from agora.core.garbage import rare_collections
 from agora.rooms.collect.moderate.reviews import held_back
-from agora.rooms.collect.release.asked import Asked, engine_of, name_key
+from agora.rooms.collect.release.asked import Asked, engine_of, value_key
 from agora.rooms.collect.release.candidates import Candidates, Part, Talk, day_of
 from agora.rooms.collect.release.found import Findings, Reader, annotations_column, most_frequent
 from agora.rooms.collect.release.gates import Tally
@@ -81,10 +81,10 @@ def plan_schema() -> pa.Schema:
 
 
 def names_schema() -> pa.Schema:
-    """Who wrote which name, both as hashes."""
+    """Who wrote which name (or other value), both as hashes, and how many must have so that it is public."""
     import pyarrow as pa
 
-    return pa.schema([("name", pa.binary(16)), ("person", pa.binary(32))])
+    return pa.schema([("name", pa.binary(16)), ("person", pa.binary(32)), ("least", pa.int32())])
 
 
 def split_store(connection: Connection, parts: int) -> list[Range]:
@@ -152,7 +152,7 @@ class _Run:
         self.candidates = Candidates(asked)
         self.reader = Reader(asked.wanted)
         self.rows: list[tuple[Any, ...]] = []
-        self.names: set[tuple[bytes, bytes]] = set()
+        self.names: set[tuple[bytes, bytes, int]] = set()
         self.tally = Tally()
         self.notes: Counter[str] = Counter()
         self.iso_of: dict[str, str] = {}
@@ -178,7 +178,7 @@ class _Run:
             self._keep(talk, part, person, headers)
             for i in part.tree:
                 found = talk.found[i]
-                if found.pii and any(span["type"] == "PERSON" for span in found.pii):
+                if found.pii and any(self.asked.subjects_that_make_public(span["type"]) for span in found.pii):
                     wrote_names.append((talk.nodes[i].id, found, person))
         self._read_names(connection, wrote_names)
         if len(self.rows) >= _WRITTEN_AT_ONCE or len(self.names) >= _WRITTEN_AT_ONCE:
@@ -263,8 +263,8 @@ class _Run:
         for message, found, person in wrote:
             text = zstandard.decompress(texts[message]).decode("utf-8")
             for span in found.pii:
-                if span["type"] == "PERSON":
-                    self.names.add((name_key(text[span["start"] : span["end"]]), person))
+                if least := self.asked.subjects_that_make_public(span["type"]):
+                    self.names.add((value_key(span["type"], text[span["start"] : span["end"]]), person, least))
 
     def write(self) -> None:
         """Write what is held, and forget it."""

@@ -23,6 +23,10 @@ class RedactionSettings(Config):
         tokens: ``numbered`` (``<EMAIL_1>``, one value one number within a conversation), ``compat`` (the published
             sets' tokens), or ``auto``: compat in the compat profiles, numbered elsewhere.
         public_person_subjects: a name that this many distinct subjects wrote is of public knowledge and stays.
+        rules: ``all`` replaces every span; ``published``, for compat profiles, only what the published sets replace
+            (:mod:`agora.curate.personal.published_rules`), and secrets.
+        public_value_subjects: by the published rules, what this many distinct subjects wrote stays; names need
+            ``public_person_subjects``.
         residual_scan: look at the redacted text once more; without it nothing is published.
         threshold: lowest score of a span that is replaced, and of a residual one that counts.
     """
@@ -30,6 +34,8 @@ class RedactionSettings(Config):
     on: bool = True
     tokens: Literal["auto", "numbered", "compat"] = "auto"
     public_person_subjects: int = Field(default=50, ge=2)
+    rules: Literal["all", "published"] = "all"
+    public_value_subjects: int = Field(default=10, ge=2)
     residual_scan: bool = True
     threshold: float = Field(default=0.4, ge=0, le=1)
 
@@ -96,6 +102,12 @@ class ReleaseSettings(Config):
     shard_mb: int = Field(default=200, ge=1, le=240)
     selection: SelectionSettings = SelectionSettings()
     redaction: RedactionSettings = RedactionSettings()
+
+    @model_validator(mode="after")
+    def _published_rules_are_for_compat(self) -> ReleaseSettings:
+        if self.redaction.rules == "published" and not self.profile.startswith("compat"):
+            raise ValueError(f"redaction.rules=published is for compat profiles, not for {self.profile}")
+        return self
 
     @property
     def tokens(self) -> Literal["numbered", "compat"]:

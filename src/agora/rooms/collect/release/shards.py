@@ -48,6 +48,7 @@ class Counted:
     moderated: Counter[str] = field(default_factory=Counter)  # messages by provider that a compat column is of
     spans: Counter[str] = field(default_factory=Counter)
     late_spans: int = 0
+    exempt: Counter[str] = field(default_factory=Counter)  # spans that the published rules leave
     residual: Counter[str] = field(default_factory=Counter)
     residual_ids: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
@@ -183,7 +184,7 @@ class WriteShard:
                     write()
             write()
         counted.spans, counted.late_spans, counted.residual = taken.spans, taken.late, taken.residual
-        counted.residual_ids = sorted(taken.residual_ids)
+        counted.residual_ids, counted.exempt = sorted(taken.residual_ids), taken.exempt
         return counted, tally
 
     def _conversations(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +11,15 @@ import zstandard
 from sqlalchemy import Connection, Select, func, select
 
 from agora.curate.personal import Span, redact, redact_fully, residual
-from agora.rooms.collect.release.asked import Asked, name_key
+from agora.curate.personal.published_rules import is_replaced
+from agora.rooms.collect.release.asked import Asked, value_key
 from agora.rooms.collect.release.found import Findings, Reader, Result, annotations_column, parsed
 from agora.rooms.collect.release.imported import fill_from_import
 from agora.rooms.collect.release.paths import Node, choose
 from agora.rooms.collect.tables import CONVERSATIONS, FEEDBACK, MESSAGES
 
 _NONE: Result = {}
+_BY_PERSON = "person"  # what an operator marked is replaced by any rules
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Taken:
 
     spans: Counter[str] = field(default_factory=Counter)
     late: int = 0
+    exempt: Counter[str] = field(default_factory=Counter)  # left by the published rules
     residual: Counter[str] = field(default_factory=Counter)
     residual_ids: list[str] = field(default_factory=list)
 
@@ -166,12 +169,17 @@ def redact_conversation(
     settings = asked.settings.redaction
     texts = [u.text for u in said]
     if settings.on:
-        spans = [list(_spans(u, public)) for u in said]
+        rules = _Rules(asked, said, public)
+        spans = [list(rules.replaced(u)) for u in said]
         if settings.residual_scan:
-            texts, late = redact_fully(texts, spans, style=asked.settings.tokens, threshold=settings.threshold)
+            may_stay = rules.may_stay if asked.by_published_rules else None
+            texts, late = redact_fully(
+                texts, spans, style=asked.settings.tokens, threshold=settings.threshold, may_stay=may_stay
+            )
             taken.late += late
         elif any(spans):
             texts = redact(texts, spans, style=asked.settings.tokens, threshold=settings.threshold)
+        taken.exempt.update(rules.exempt)
         for u, text, found in zip(said, texts, spans, strict=True):
             if text is not u.text and text != u.text:
                 u.redacted, u.text = True, text
@@ -183,9 +191,30 @@ def redact_conversation(
             taken.residual_ids.append(conversation_id)
 
 
-def _spans(said: Utterance, public: Collection[bytes]) -> Iterable[Span]:
-    for row in said.found.spans:
-        span = Span.from_json(row)
-        if span.type == "PERSON" and public and name_key(said.text[span.start : span.end]) in public:
-            continue
-        yield span
+class _Rules:
+    """Which spans of a conversation are replaced."""
+
+    def __init__(self, asked: Asked, said: Sequence[Utterance], public: Collection[bytes]) -> None:
+        self.asked, self.said, self.public = asked, said, public
+        self.exempt: Counter[str] = Counter()
+
+    def replaced(self, u: Utterance) -> Iterator[Span]:
+        """The spans of a message that are replaced; the others are counted."""
+        for row in u.found.spans:
+            span = Span.from_json(row)
+            if not self._stays(u, u.text, span):
+                yield span
+            elif self.asked.by_published_rules and span.score >= self.asked.settings.redaction.threshold:
+                self.exempt[span.type] += 1
+
+    def may_stay(self, i: int, text: str, span: Span) -> bool:
+        """Whether what a second look finds in a redacted text is left by the published rules."""
+        return self._stays(self.said[i], text, span)
+
+    def _stays(self, u: Utterance, text: str, span: Span) -> bool:
+        counted = self.public and self.asked.subjects_that_make_public(span.type)
+        if counted and value_key(span.type, text[span.start : span.end]) in self.public:
+            return True
+        if not self.asked.by_published_rules or span.is_secret or span.by == _BY_PERSON:
+            return False
+        return not is_replaced(text, span, u.found.lang.get("name"))
