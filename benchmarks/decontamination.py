@@ -173,7 +173,8 @@ def main() -> None:
     options = parser.parse_args()
     told: dict[str, Any] = recall(options.retrieve) if options.recall else speed(options.repeats, options.datatrove)
     if options.recall and options.write:
-        write_json(RESOURCE, {"made_by": "python benchmarks/decontamination.py --recall --write", "sets": told})
+        command = f"python benchmarks/decontamination.py --recall --retrieve {options.retrieve} --write"
+        write_json(RESOURCE, {"made_by": command, "sets": told})
     if options.json:
         print(json.dumps(told))
         return

@@ -144,7 +144,8 @@ def _shared(
     make = partial(_make, fn)
     ids = run_tasks(make, tasks, on=on, workers=workers, label=label)
     again = [replace(task, repeated=found) for task, found in zip(tasks, _repeated(ids), strict=True) if found]
-    run_tasks(make, again, on=on, workers=workers, label=label)
+    if again:
+        run_tasks(make, again, on=on, workers=workers, label=label)
     for task in tasks:
         part: Part[T] = pickle.loads(task.out.read_bytes())
         task.out.unlink()
