@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agora import __version__
 from agora.core.errors import AgoraError, UsageError
@@ -36,15 +36,13 @@ from agora.rooms.collect.release.plan import Plan, freeze
 from agora.rooms.collect.release.profiles import schema_of
 from agora.rooms.collect.release.pseudonyms import ReleaseKey
 from agora.rooms.collect.release.report import write_report
+from agora.rooms.collect.release.schema_check import schema_difference
 from agora.rooms.collect.release.shards import Counted, Shard, WriteShard, choices_of
 from agora.rooms.collect.release.shown import anonymize, cut_slices
 from agora.rooms.collect.settings import ServeSettings
 from agora.rooms.collect.statistics import tally as statistics
 from agora.store import Store
 from agora.store.ids import now_us
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 WORK = ".building"
 SERIES = "series"
@@ -233,7 +231,7 @@ class _Build:
         expected = schema_of(facts.profile)
         notes: dict[str, str] = {}
         for shard in facts.shards:
-            difference = _schema_difference(self.work / "data" / shard.name, expected)
+            difference = schema_difference(self.work / "data" / shard.name, expected)
             if difference:
                 tally.add("other_schema", shard.name)
                 notes["schema"] = difference
@@ -386,18 +384,6 @@ def _settings(facts: Facts) -> dict[str, Any]:
     settings = facts.asked.settings.model_dump(mode="json")
     settings["selection"]["exclude"] = len(settings["selection"]["exclude"])
     return settings
-
-
-def _schema_difference(path: Path, expected: pa.Schema) -> str:
-    """Where a file's columns differ from the profile's; empty where they are the same."""
-    import pyarrow.parquet as pq
-
-    found = pq.read_schema(path)
-    if found.equals(expected):
-        return ""
-    names = dict.fromkeys([*expected.names, *found.names])
-    pairs = [(n, *(str(s.field(n).type) if n in s.names else "missing" for s in (expected, found))) for n in names]
-    return "; ".join(f"{name}: {want} expected, {have} found" for name, want, have in pairs if want != have)
 
 
 def _private_folder(path: Path) -> None:
