@@ -60,13 +60,13 @@ def main() -> None:
         store = Store.open(f"{folder}/store.db", keys=Path(folder) / "keys.json")
         sender = store.write(_people)
         budget, abuse = Budget(BudgetSettings(tokens_per_day=10**12)), AbuseSettings()
-        charge = store.write(lambda c: budget.charge(c, 1, 1))
+        charge = store.write(lambda c: budget.charge(c, new_id(), 1, 1))
         turns = [{"role": ("user", "assistant")[i % 2], "content": "word " * 60} for i in range(9)]
         usage = {"prompt_tokens": 1, "completion_tokens": 1}
         steps: dict[str, Callable[[Connection], object]] = {
             "blocks and streams of the address": lambda c: check_visitor(c, abuse, sender),
             "cut a history of nine turns": lambda c: fit_turns(turns, 4096, 1024),
-            "charge": lambda c: budget.charge(c, 1, 1),
+            "charge": lambda c: budget.charge(c, new_id(), 1, 1),
             "correct the charge": lambda c: budget.settle(c, charge, usage, 1),
         }
         total = 0.0

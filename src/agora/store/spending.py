@@ -1,7 +1,7 @@
 """What was spent today, in the store, so that several processes agree and a restart forgets nothing.
 
-A reply is charged at its longest before the model is asked, and corrected when its cost is known. A process that dies
-in between leaves the longest: the day can come out dearer than it was, never cheaper.
+A reply is charged at its longest before the model is asked, and corrected when its cost is known, or to the text that
+there is once the process that wrote it is known to be dead.
 """
 
 from __future__ import annotations

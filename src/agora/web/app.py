@@ -32,7 +32,7 @@ from agora.rooms.collect.enrich.places import Places
 from agora.rooms.collect.explore import pages as explore_pages
 from agora.rooms.collect.guard import api as guard_api
 from agora.rooms.collect.guard import pages as guard_pages
-from agora.rooms.collect.guard.budget import Budget
+from agora.rooms.collect.guard.budget import Budget, forget_charges
 from agora.rooms.collect.moderate import api as moderate_api
 from agora.rooms.collect.moderate import pages as moderate_pages
 from agora.rooms.collect.release import pages as release_pages
@@ -141,6 +141,18 @@ def create_app(settings: ServeSettings, store: Store, upstream: Upstream) -> Fas
     return app
 
 
+def check_settings(settings: ServeSettings) -> None:
+    """Look at what costs nothing to look at.
+
+    Raises:
+        AgoraError: a kind of annotation or a geography database that is named is not there, or a text is missing.
+    """
+    check_kinds(settings.collect.enrich)
+    consent_texts(settings.site, settings.collect)
+    if settings.collect.geo:
+        Places(Path(settings.collect.geo)).close()
+
+
 def _static_path(package: str) -> str:
     return "/static" if package == "agora.site" else f"/static/{package.rpartition('.')[2]}"
 
@@ -152,6 +164,7 @@ async def _keep_house(store: Store, settings: CollectSettings) -> None:
         forget_old(connection)
         forget_addresses(connection, settings.abuse.address_h)
         forget_spending(connection)
+        forget_charges(connection)
 
     while True:
         store.keys.rotate()

@@ -34,12 +34,14 @@ def run_server(
 
     from agora.rooms.collect.upstream import open_upstream
     from agora.store import Store, keys_beside
-    from agora.web.app import create_app
+    from agora.web.app import check_settings, create_app
+    from agora.web.patience import PatientProtocol
     from agora.web.watching import log_as_json
 
     if host in _LOCAL:  # a browser on this machine has no HTTPS to send a secure cookie over
         site = settings.site.model_copy(update={"secure_cookies": False})
         settings = settings.model_copy(update={"site": site})
+    check_settings(settings)  # before a store is made or a model is opened
     listening = _listen(host, port)
     store = Store.open(db, keys=keys or keys_beside(db))
     try:
@@ -48,6 +50,7 @@ def run_server(
         print(f"Agora serves {settings.collect.model} at {address} (stop with Ctrl-C)", flush=True)
         config = uvicorn.Config(
             app,
+            http=PatientProtocol,
             log_config=None,
             access_log=False,
             server_header=False,

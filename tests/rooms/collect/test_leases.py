@@ -16,11 +16,14 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from agora.rooms.collect import conversations, leases
+from agora.rooms.collect.guard.budget import Budget
+from agora.rooms.collect.guard.settings import BudgetSettings
 from agora.rooms.collect.tables import MESSAGES, PROCESSES
 from agora.rooms.collect.types import Ending, Status
 from agora.store import Store
 from agora.store.consent import ConsentText, Visitor, accept_terms
 from agora.store.ids import now_us
+from agora.store.spending import spent, today
 from tests.rooms.collect.begun import begin
 from tests.rooms.collect.live import Person, ScriptedModel, live_app, text_of
 from tests.store.conftest import postgres, store, store_url
@@ -69,6 +72,25 @@ def test_a_process_that_runs_no_more_on_this_machine_is_dead_at_once(store: Stor
     left, kept = _unfinished(store, "ended"), _unfinished(store, "parent")
     store.write(lambda c: leases.beat(c, mine))
     assert (_status(store, left), _status(store, kept)) == (Status.INTERRUPTED, Status.STREAMING)
+    store.write(lambda c: leases.give_back(c, mine))
+
+
+def test_what_a_dead_process_charged_beyond_its_text_is_given_back_once(store: Store) -> None:
+    budget = Budget(BudgetSettings(tokens_per_day=10_000, prompt_price=2.0, reply_price=10.0))
+    _other(store, "late", host="elsewhere", pid=1, age_s=leases.DEAD_AFTER_S + 5)
+    left, kept = _unfinished(store, "late"), _unfinished(store, None)
+    charge = store.write(lambda c: budget.charge(c, left, 100, 1000))
+    store.write(lambda c: budget.charge(c, kept, 0, 50))
+    mine = store.write(leases.take_lease)  # nobody writes the second one either
+    with store.reading() as connection:
+        assert spent(connection, today()) == {"tokens": 100, "micros": 200}
+    store.write(lambda c: conversations.flush_reply(c, left, "x" * 30))
+    store.write(lambda c: leases.beat(c, mine))
+    with store.reading() as connection:
+        assert spent(connection, today())["tokens"] == 100, "once"
+    store.write(lambda c: budget.settle(c, charge, {"prompt_tokens": 100, "completion_tokens": 40}, 0))
+    with store.reading() as connection:  # it was asleep, and ends its reply after all
+        assert spent(connection, today()) == {"tokens": 140, "micros": 600}
     store.write(lambda c: leases.give_back(c, mine))
 
 

@@ -209,7 +209,7 @@ class Chat:
         system = [{"role": "system", "content": prompt}] if prompt else []
         longest = reply.params.max_tokens
         fitted = fit_turns([*system, *begun.turns], self.settings.context_tokens, longest)
-        charge = self.budget.charge(connection, fitted.tokens, longest)
+        charge = self.budget.charge(connection, begun.message_id, fitted.tokens, longest)
         if fitted.truncated_rounds:
             note_truncated(connection, begun, reply.params, fitted.truncated_rounds)
         return replace(begun, turns=tuple(fitted.turns), charge=charge)

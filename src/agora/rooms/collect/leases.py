@@ -2,7 +2,7 @@
 
 Each process has a row with a heartbeat, and each reply carries its writer's id. A process is dead when it runs no more
 on this machine, or when its heart has not beaten for a while: it is then taken off the list, and the replies it left
-in the middle are marked as interrupted, with the text they have.
+in the middle are marked as interrupted, with the text they have; what was charged beyond that text is given back.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import os
 import socket
 from pathlib import Path
 
+import zstandard
 from sqlalchemy import Connection, delete, insert, select, update
 
+from agora.rooms.collect.guard.budget import give_back_unwritten
 from agora.rooms.collect.tables import MESSAGES, PROCESSES
 from agora.rooms.collect.types import Status
 from agora.store import events
@@ -62,12 +64,14 @@ def interrupt_dead(connection: Connection) -> int:
         .where(MESSAGES.c.status == Status.STREAMING)
         .where(MESSAGES.c.writer.is_(None) | MESSAGES.c.writer.not_in(living))
         .values(status=Status.INTERRUPTED, completed_us=now_us())
-        .returning(MESSAGES.c.message_id, MESSAGES.c.conversation_id)
+        .returning(MESSAGES.c.message_id, MESSAGES.c.conversation_id, MESSAGES.c.content_zstd)
     ).all()
     if left:
         kind, payload = "message.assistant.final", {"status": Status.INTERRUPTED}
         happened = [events.Event(kind, None, row.conversation_id, row.message_id, payload) for row in left]
         events.append_all(connection, happened)
+        texts = [(row.message_id, zstandard.decompress(row.content_zstd).decode("utf-8")) for row in left]
+        give_back_unwritten(connection, texts)
     return len(left)
 
 

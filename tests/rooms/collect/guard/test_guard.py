@@ -25,7 +25,7 @@ from agora.store.addresses import (
     reveal_address,
     unblock,
 )
-from agora.store.ids import now_us
+from agora.store.ids import new_id, now_us
 from agora.store.keys import Keys
 from agora.store.pseudonyms import ip_pseudonym, pseudonyms_of
 from agora.store.spending import seconds_left, spent, today
@@ -67,7 +67,7 @@ def test_tokens_are_estimated_from_bytes(text: str, tokens: int) -> None:
 
 def test_a_day_is_charged_at_the_longest_and_corrected_to_what_it_cost(store: Store) -> None:
     budget = Budget(BudgetSettings(tokens_per_day=1000, prompt_price=2.0, reply_price=10.0))
-    charge = store.write(lambda c: budget.charge(c, 100, 500))
+    charge = store.write(lambda c: budget.charge(c, new_id(), 100, 500))
     with store.reading() as connection:
         assert spent(connection, today()) == {"micros": 5200, "tokens": 600}
     store.write(lambda c: budget.settle(c, charge, {"prompt_tokens": 90, "completion_tokens": 20}, 7))
@@ -75,7 +75,7 @@ def test_a_day_is_charged_at_the_longest_and_corrected_to_what_it_cost(store: St
         assert spent(connection, today()) == {"micros": 380, "tokens": 110}
         state = budget.state(connection)
     assert (state.tokens, state.money, state.soft) == (110, 0.00038, False)
-    charge = store.write(lambda c: budget.charge(c, 10, 500))
+    charge = store.write(lambda c: budget.charge(c, new_id(), 10, 500))
     store.write(lambda c: budget.settle(c, charge, {}, 7))  # a model that tells nothing is estimated
     with store.reading() as connection:
         assert spent(connection, today())["tokens"] == 127
@@ -84,11 +84,11 @@ def test_a_day_is_charged_at_the_longest_and_corrected_to_what_it_cost(store: St
 @pytest.mark.parametrize("bound", [{"tokens_per_day": 1000}, {"money_per_day": 0.01, "reply_price": 10.0}])
 def test_a_spent_budget_refuses_and_charges_nothing_for_it(store: Store, bound: dict[str, float]) -> None:
     budget = Budget(BudgetSettings.model_validate(bound))
-    store.write(lambda c: budget.charge(c, 0, 1000))
+    store.write(lambda c: budget.charge(c, new_id(), 0, 1000))
     with store.reading() as connection:
         assert budget.state(connection).soft
     with pytest.raises(RefusalError) as refused:
-        store.write(lambda c: budget.charge(c, 0, 1))
+        store.write(lambda c: budget.charge(c, new_id(), 0, 1))
     assert (refused.value.code, refused.value.status) == ("budget_exhausted", 503)
     assert 1 <= (refused.value.retry_after_s or 0) <= 86_400
     with store.reading() as connection:
@@ -97,10 +97,10 @@ def test_a_spent_budget_refuses_and_charges_nothing_for_it(store: Store, bound: 
 
 def test_a_correction_belongs_to_the_day_of_its_charge(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget(BudgetSettings(tokens_per_day=1000))
-    charge = store.write(lambda c: budget.charge(c, 0, 900))
+    charge = store.write(lambda c: budget.charge(c, new_id(), 0, 900))
     tomorrow = now_us() + 86_400_000_000
     monkeypatch.setattr(spending, "now_us", lambda: tomorrow)
-    store.write(lambda c: budget.charge(c, 0, 900))  # a new day has a budget of its own
+    store.write(lambda c: budget.charge(c, new_id(), 0, 900))  # a new day has a budget of its own
     store.write(lambda c: budget.settle(c, charge, {"completion_tokens": 5}, 0))
     with store.reading() as connection:
         assert spent(connection, charge.day)["tokens"] == 5 and spent(connection, today())["tokens"] == 900
@@ -111,7 +111,7 @@ def test_two_stores_of_one_database_count_together(store_url: str, tmp_path: Pat
     budget = Budget(BudgetSettings(tokens_per_day=100))
     one = Store.open(store_url, keys=tmp_path / "keys.json")
     two = Store.open(store_url, keys=tmp_path / "keys.json")
-    jobs = [(one, two)[i % 2].submit(lambda c: budget.charge(c, 0, 10)) for i in range(20)]
+    jobs = [(one, two)[i % 2].submit(lambda c: budget.charge(c, new_id(), 0, 10)) for i in range(20)]
     assert sum(job.exception() is None for job in jobs) == 10
     one.close()
     two.close()
