@@ -27,8 +27,12 @@ _VERSIONS = "alembic_version"
 _MAKES = "check --db; `agora serve` and `agora collect import` make a new one"
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, current: bool = False) -> Engine:
     """An engine for ``sqlite:///FILE``, a plain file name, or ``postgresql://...``; tables are brought up to date.
+
+    Args:
+        url: of the database.
+        current: somebody opened it a moment ago, so the tables are up to date: a third of a second less.
 
     Raises:
         UsageError: the URL is of another kind, or of a newer version of this program.
@@ -36,6 +40,8 @@ def open_database(url: str) -> Engine:
     """
     parsed = _parse(url)
     engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
+    if current:
+        return engine
     try:
         migrate(engine)
     except BaseException as err:

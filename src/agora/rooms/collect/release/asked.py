@@ -56,10 +56,10 @@ class Asked:
 
 @cache
 def engine_of(url: str) -> Engine:
-    """One engine a process."""
+    """One engine a process, of a database that whoever builds has open."""
     from agora.store.database import open_database
 
-    return open_database(url)
+    return open_database(url, current=True)
 
 
 def value_key(kind: str, value: str) -> bytes:
