@@ -332,3 +332,15 @@ def test_by_the_published_rules_only_what_the_published_sets_replace_is_replaced
     assert not any(value in texts(tmp_path / "all") for value in left)
     with pytest.raises(ConfigError, match="for compat profiles"):
         build(store, tmp_path / "n", *sets, "release.profile=native")
+
+
+def test_the_newest_version_is_taken_or_the_one_that_is_named(store: Store, tmp_path: Path) -> None:
+    with store.reading() as connection:
+        ids = list(connection.scalars(select(MESSAGES.c.message_id)))
+    store.write(lambda c: add(c, [Annotation(i, "lang", "cascade:2", {"name": "Welsh"}) for i in ids]))
+    build(store, tmp_path / "new")
+    assert {row["language"] for row in rows(tmp_path / "new")} == {"Welsh"}
+    build(store, tmp_path / "old", "release.versions={lang: cascade:1}")
+    assert "Welsh" not in {row["language"] for row in rows(tmp_path / "old")}
+    with pytest.raises(UsageError, match="no annotation of lang has version 'cascade:3'"):
+        build(store, tmp_path / "none", "release.versions={lang: cascade:3}")
