@@ -145,6 +145,18 @@ def test_unusable_databases_are_one_clear_line(tmp_path: Path) -> None:
         Store.open("postgresql://agora@127.0.0.1:1/none", keys=keys)
 
 
+def test_a_store_that_is_up_to_date_is_opened_without_a_migration(
+    store: Store, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise AssertionError("migrated")
+
+    monkeypatch.setattr("agora.store.database.migrate", fail)
+    Store.open(store_url, keys=tmp_path / "keys.json").close()
+    with pytest.raises(AssertionError, match="migrated"):
+        Store.open(str(tmp_path / "new.db"), keys=tmp_path / "keys.json")
+
+
 def test_a_database_of_a_newer_version_is_refused(store: Store, store_url: str, tmp_path: Path) -> None:
     from sqlalchemy import text
 

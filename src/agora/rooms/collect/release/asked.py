@@ -59,7 +59,7 @@ def engine_of(url: str) -> Engine:
     """One engine a process, of a database that whoever builds has open."""
     from agora.store.database import open_database
 
-    return open_database(url, current=True)
+    return open_database(url)
 
 
 def value_key(kind: str, value: str) -> bytes:
