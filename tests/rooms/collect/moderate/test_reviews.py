@@ -202,3 +202,16 @@ def test_each_act_of_an_operator_is_an_event_that_names_the_account(store: Store
     ]
     assert all(where == conversation and '"account":"A"' in payload for _, where, payload in rows)
     assert "secret note" not in str(rows)
+
+
+def test_nobody_approves_a_reply_that_is_still_being_written(store: Store) -> None:
+    _, reply = _own_reply(store)
+    conversation = _conversation_of(store, reply)
+    mine = MESSAGES.c.message_id == reply
+    store.write(lambda c: c.execute(update(MESSAGES).where(mine).values(status="streaming")))
+    with pytest.raises(RefusalError, match="still being written"):
+        store.write(lambda c: reviews.decide(c, "A", conversation, hold=False))
+    store.write(lambda c: reviews.decide(c, "A", conversation, hold=True))
+    store.write(lambda c: c.execute(update(MESSAGES).where(mine).values(status="complete")))
+    store.write(lambda c: reviews.decide(c, "A", conversation, hold=False))
+    assert _held(store) == set()

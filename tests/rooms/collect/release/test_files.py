@@ -19,6 +19,10 @@ from agora.curate.importers.read import import_conversations
 from agora.curate.importers.schemas import published_schema
 from agora.curate.importers.wildchat import conversation_hash
 from agora.rooms.collect.erase import erase_conversations
+from agora.rooms.collect.explore.indexer import index_all
+from agora.rooms.collect.explore.published import choices, find_published
+from agora.rooms.collect.explore.query import parse_query
+from agora.rooms.collect.explore.snippets import holds
 from agora.rooms.collect.release import plan, scan, shards
 from agora.rooms.collect.release.profiles import row_sha256, schema_of
 from agora.rooms.collect.release.retract import retract_release
@@ -181,3 +185,12 @@ def test_a_release_from_postgresql(on_postgres: Store, tmp_path: Path) -> None:
     assert built.numbers["conversations"] == 120 == len(rows(tmp_path / "r"))
     again = build(on_postgres, tmp_path / "s", name="r")
     assert again.numbers["manifest_sha256"] == built.numbers["manifest_sha256"]
+    sum(index_all(on_postgres))
+    with on_postgres.reading() as connection:
+        everything, _ = find_published(connection, 1, parse_query(""), toxic=True, limit=1000)
+        word = everything[0].turns[0].text.split()[0]
+        found, _ = find_published(connection, 1, parse_query(word), toxic=True, limit=1000)
+        assert len(everything) == 120 and choices(connection, 1, 4)["language"]
+        assert {t.digest for t in found} == {
+            t.digest for t in everything if any(holds(turn.text, parse_query(word)) for turn in t.turns)
+        }

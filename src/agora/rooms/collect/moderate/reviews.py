@@ -25,6 +25,7 @@ from agora.rooms.collect.moderate.tables import REPORTS, REVIEW_PROGRESS, REVIEW
 from agora.rooms.collect.moderate.types import Reason, Why
 from agora.rooms.collect.release.tables import RELEASED_TEXTS
 from agora.rooms.collect.tables import ANNOTATIONS, CONVERSATIONS, MESSAGES
+from agora.rooms.collect.types import Status
 from agora.site.refusals import RefusalError
 from agora.store import events
 from agora.store.accounts import log_operator
@@ -168,9 +169,12 @@ def decide(connection: Connection, account_id: str, conversation_id: str, *, hol
     """Approve a conversation, or hold it back from every release.
 
     Raises:
-        RefusalError: ``not_found``.
+        RefusalError: ``not_found``, or ``reply_in_progress``: nobody can have read all of what would be approved.
     """
     _there(connection, conversation_id)
+    live = (MESSAGES.c.conversation_id == conversation_id) & (MESSAGES.c.status == Status.STREAMING)
+    if not hold and connection.scalar(select(MESSAGES.c.message_id).where(live).limit(1)) is not None:
+        raise RefusalError("reply_in_progress", "a reply is still being written; please read it first", 409)
     values = {"waiting": False, "held": hold, "decided_us": now_us(), "account_id": account_id}
     changed = connection.execute(update(REVIEWS).where(REVIEWS.c.conversation_id == conversation_id).values(**values))
     if changed.rowcount == 0:
