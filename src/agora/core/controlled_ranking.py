@@ -124,6 +124,8 @@ class _Problem(NamedTuple):
     weights: FloatArray
     num_models: int
     ridge: float
+    pair_N: NDArray[np.int64]
+    pairs: tuple[NDArray[np.int64], ...]  # first and second contestant of each pair that met
 
     @classmethod
     def of(cls, battles: BattleColumns, features: Sequence[FloatArray], ridge: float) -> _Problem:
@@ -133,7 +135,9 @@ class _Problem(NamedTuple):
         ones = np.ones(n)
         own = [np.full(n, num_models + k) for k in range(len(features))]
         places = (np.asarray(battles.first_N), np.asarray(battles.second_N), *own)
-        return cls(places, (ones, -ones, *features), battles.outcome_N, battles.weights(), num_models, ridge)
+        met, pair_N = np.unique(places[0].astype(np.int64) * num_models + places[1], return_inverse=True)
+        pairs, entries = (met // num_models, met % num_models), (ones, -ones, *features)
+        return cls(places, entries, battles.outcome_N, battles.weights(), num_models, ridge, pair_N, pairs)
 
     @property
     def size(self) -> int:
@@ -168,16 +172,46 @@ class _Problem(NamedTuple):
 
         shape = (num_units, *[self.size] * order)
         total = np.zeros(shape)
-        start_N = np.zeros(len(values_N), dtype=np.int64) if units is None else units
+        by_features: dict[tuple[int, ...], FloatArray] = {}
         for chosen in combinations_with_replacement(range(len(self.places)), order):
-            index_N, sum_N = start_N, values_N
-            for e in chosen:
-                index_N, sum_N = index_N * self.size + self.places[e], sum_N * self.entries[e]
-            part = np.bincount(index_N, sum_N, total.size).reshape(shape)
+            index, sums = self._terms(chosen, values_N, units, by_features)
+            part = np.bincount(index, sums, total.size).reshape(shape)
             # the order of the factors changes nothing but the axes
             for axes in {tuple(chosen[i] for i in axes): axes for axes in permutations(range(order))}.values():
                 total += part.transpose(0, *(1 + i for i in axes))
         return total.reshape(num_units, -1)
+
+    def _terms(
+        self,
+        chosen: tuple[int, ...],
+        values_N: FloatArray,
+        units: NDArray[np.int64] | None,
+        by_features: dict[tuple[int, ...], FloatArray],
+    ) -> tuple[NDArray[np.int64], FloatArray]:
+        """Cells and terms of one product of entries: one a comparison, or one a pair where units are not told apart.
+
+        Comparisons of one pair differ in their features alone, so they are summed before they are placed.
+
+        Args:
+            by_features: sums by pair that are known already.
+        """
+        import numpy as np
+
+        if units is not None:
+            index_N, sum_N = units, values_N
+            for e in chosen:
+                index_N, sum_N = index_N * self.size + self.places[e], sum_N * self.entries[e]
+            return index_N, sum_N
+        features = tuple(e for e in chosen if e > 1)
+        if features not in by_features:
+            product = values_N
+            for e in features:
+                product = product * self.entries[e]
+            by_features[features] = np.asarray(np.bincount(self.pair_N, product, len(self.pairs[0])), dtype=float)
+        index: NDArray[np.int64] = np.zeros(len(self.pairs[0]), dtype=np.int64)
+        for e in chosen:
+            index = index * self.size + (self.pairs[e] if e < 2 else self.num_models + e - 2)
+        return index, by_features[features] * (-1.0) ** chosen.count(1)
 
     def _pinned(self, information: FloatArray) -> FloatArray:
         """With the ridge, and with a term for the sum of strengths, of which the data know nothing."""

@@ -96,6 +96,7 @@ def whole_rows(path: Path, text: bytes, line: int, rejects: Rejects | None) -> I
             raise DataError(f"not valid JSON ({err})", where=str(path)) from None
         yield from line_rows(path, lines, line, rejects)
         return
+    del text  # as large as the file, and not needed while its rows are taken
     if isinstance(data, dict):
         yield Row(1, data)
         return

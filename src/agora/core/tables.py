@@ -83,7 +83,11 @@ def _records(path: Path, record_type: type[T], rejects: Rejects | None) -> Itera
 def _rows(path: Path, rejects: Rejects | None) -> Iterator[Row]:
     with open_plain(path) as source:
         if source.peek(1)[:1] == b"[":  # an array is often one line, which would be sought and joined for nothing
-            yield from whole_rows(path, source.read(), 1, rejects)
+            # a plain file in one piece (what is compressed or a pipe cannot seek): the buffer would copy it once more
+            text = path.read_bytes() if source.seekable() else source.read()
+            rows = whole_rows(path, text, 1, rejects)
+            del text
+            yield from rows
             return
         line, first = first_line(path, source)
         kind = layout(path, first)

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from agora.core.collector import paused_collector
 from agora.core.csv_table import CsvTable
 from agora.core.errors import DataError, MissingError
 from agora.core.files import require_file
@@ -44,6 +45,8 @@ _SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 _CUT_MARK = "... (truncated)"
 _EXTENTS = {"0": 0.0, "1": 0.5, "2": 1.0}
 _EMPTY_MARK = "[This model response is empty.]"
+#: How a text ends that is empty, blank or marked; no other text is looked at further.
+_ODD_ENDS = frozenset({"", ")", "]", *filter(str.isspace, map(chr, range(0x3001)))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,11 @@ def read_judged(
     source = _Source(
         judge or (folder["judge"] if folder else "unknown"), version or (folder["version"] if folder else ""), baseline
     )
+    with paused_collector():
+        return _read(path, source, texts)
+
+
+def _read(path: Path, source: _Source, texts: bool) -> JudgedFile:
     verdicts: dict[str, Verdict] = {}
     read: _Reader | None = None
     versions, truncated = set(), dict[str, int]()
@@ -145,11 +153,12 @@ def read_judged(
         if texts and read is not _own_row:
             said.extend(_texts(row))
         for verdict in found:
-            if verdict.id in verdicts and read is not _own_row:
+            id_, meta = verdict.id, verdict.meta
+            if id_ in verdicts and read is not _own_row:
                 raise DataError(f"a second verdict on task {verdict.task_id}", where=f"{path}:{line}", hint="keep one")
-            verdicts[verdict.id] = verdict
-            versions.add(verdict.meta.get("version", ""))
-            if verdict.meta.get("truncated"):
+            verdicts[id_] = verdict
+            versions.add(meta.get("version", ""))
+            if meta.get("truncated"):
                 truncated[verdict.model] = truncated.get(verdict.model, 0) + 1
     if len(versions) > 1:
         raise DataError(f"the file mixes evaluation versions: {', '.join(sorted(versions))}", where=str(path))
@@ -185,6 +194,41 @@ class _Source:
     judge: str
     version: str
     baseline: str | None
+    meetings: dict[tuple[Any, ...], _Meeting] = field(default_factory=dict)
+
+    def meeting(self, row: dict[str, Any]) -> _Meeting:
+        """Who met whom in a row of a pair file."""
+        key = row["model_A"], row["model_B"], row.get("baseline"), row.get("judge"), row.get("version")
+        found = self.meetings.get(key)
+        if found is None:
+            found = self.meetings[key] = _Meeting.of(*key, self)
+        return found
+
+
+class _Meeting(NamedTuple):
+    """What all rows of a pair file share that show the same two models in the same order."""
+
+    candidate: str
+    baseline: str
+    order: str
+    judge: str
+    version: str
+    id_before: str  # the task's id
+    id_after: str
+    prompt: str
+
+    @classmethod
+    def of(
+        cls, first: str, second: str, baseline: str | None, judge: str | None, version: str | None, source: _Source
+    ) -> _Meeting:
+        judge, version = judge or source.judge, version or source.version
+        baseline = baseline or source.baseline or _known_baseline(first, second)
+        if baseline not in (first, second):
+            raise DataError(f"the baseline {baseline} is neither {first} nor {second}")
+        candidate = second if baseline == first else first
+        order = "candidate_first" if candidate == first else "candidate_second"
+        before, prompt = f"{judge}/{version}/{candidate}/{baseline}/", f"wildbench/{version}"
+        return cls(candidate, baseline, order, judge, version, before, f"/{order}", prompt)
 
 
 _Reader = Callable[[dict[str, Any], _Source], tuple[Verdict, ...]]
@@ -228,10 +272,12 @@ def _score_row(row: dict[str, Any], source: _Source) -> tuple[Verdict, ...]:
     read = read_score(row["score"])
     parsed: dict[str, Any] = fields if isinstance(fields, dict) else {}
     meta: dict[str, Any] = {"version": version}
-    if not text or text.isspace():
-        meta["empty"] = True
-    elif _is_cut(text):
-        meta["truncated"] = True
+    if text[-1:] in _ODD_ENDS:
+        if not text or text.isspace():
+            meta["empty"] = True
+        elif _is_cut(text):
+            meta["truncated"] = True
+    # by position, which costs half of what seventeen names do
     verdict = _new_verdict(
         f"{judge}/{version}/{model}/{task}",
         "score",
@@ -243,10 +289,13 @@ def _score_row(row: dict[str, Any], source: _Source) -> tuple[Verdict, ...]:
         "",
         f"wildbench/{version}",
         "",
-        parsed=parsed if read.status == "ok" else {**parsed, "reason": read.status},
-        n_chars=len(text),
-        usage=_usage(row),
-        meta=meta,
+        None,
+        None,
+        parsed if read.status == "ok" else {**parsed, "reason": read.status},
+        len(text),
+        None,
+        _usage(row),
+        meta,
     )
     return (verdict,)
 
@@ -259,6 +308,8 @@ def _why_unscored(row: dict[str, Any]) -> VerdictStatus:
 
 def _usage(row: dict[str, Any]) -> dict[str, Any]:
     details = row.get("meta_data")
+    if details is None and "prompt_tokens" not in row and "completion_tokens" not in row:
+        return {}
     nested = details.get("usage") if isinstance(details, dict) else None
     found = nested if isinstance(nested, dict) else row
     if "prompt_tokens" not in found and "completion_tokens" not in found:
@@ -268,38 +319,32 @@ def _usage(row: dict[str, Any]) -> dict[str, Any]:
 
 def _reference_pair(row: dict[str, Any], source: _Source) -> tuple[Verdict, ...]:
     """A row of the reference's pair files, from the candidate's side."""
-    first, second = row["model_A"], row["model_B"]
-    judge, version = row.get("judge") or source.judge, row.get("version") or source.version
-    baseline = row.get("baseline") or source.baseline or _known_baseline(first, second)
-    if baseline not in (first, second):
-        raise DataError(f"the baseline {baseline} is neither {first} nor {second}")
-    candidate = second if baseline == first else first
-    winner, extent = row["winner"], row["extent"]
-    if winner not in (first, second, "tie") or str(extent) not in _EXTENTS:
+    candidate, baseline, order, judge, version, before, after, prompt = source.meeting(row)
+    winner, extent, task = row["winner"], row["extent"], row["session_id"]
+    size = _EXTENTS.get(str(extent))
+    if size is None or winner not in (candidate, baseline, "tie"):
         raise DataError(f"winner {winner!r} or extent {extent!r} is none of a pair file's values")
-    size = 0.0 if winner == "tie" else _EXTENTS[str(extent)]
     outputs = row.get("model_outputs") or {}
-    order = "candidate_first" if candidate == first else "candidate_second"
     meta: dict[str, Any] = {"version": version}
     parsed = row.get("parsed_result")
     verdict = _new_verdict(
-        f"{judge}/{version}/{candidate}/{baseline}/{row['session_id']}/{order}",
+        f"{before}{task}{after}",
         "pair",
-        row["session_id"],
+        task,
         candidate,
         judge,
         "ok",
-        size if winner != baseline else -size,
+        0.0 if winner == "tie" else size if winner == candidate else -size,
         "",
-        f"wildbench/{version}",
+        prompt,
         "",
-        baseline=baseline,
-        order=order,
-        parsed=parsed if isinstance(parsed, dict) else {},
-        n_chars=_length(outputs.get(candidate), meta, ""),
-        baseline_n_chars=_length(outputs.get(baseline), meta, "baseline_"),
-        usage=_usage(row),
-        meta=meta,
+        baseline,
+        order,
+        parsed if isinstance(parsed, dict) else {},
+        _length(outputs.get(candidate), meta, ""),
+        _length(outputs.get(baseline), meta, "baseline_"),
+        _usage(row),
+        meta,
     )
     return (verdict,)
 
@@ -308,6 +353,8 @@ def _length(text: Any, meta: dict[str, Any], whose: str) -> int | None:
     """An answer's characters; notes in ``meta`` whether it was empty, or cut before the judge saw it."""
     if not isinstance(text, str):
         return None
+    if text[-1:] not in _ODD_ENDS:
+        return len(text)
     if text == _EMPTY_MARK or not text or text.isspace():
         meta[f"{whose}empty"] = True
         return 0 if text == _EMPTY_MARK else len(text)

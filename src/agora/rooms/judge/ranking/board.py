@@ -228,7 +228,7 @@ class _Plan:
 def _table(key: tuple[str, str], part: Sequence[tuple[JudgedFile, Verdict]], plan: _Plan) -> JudgeTable:
     _refuse_mixtures(part)
     num_tasks, basis = _denominator(part, plan.tasks)
-    truncated = _truncated({file.path: file for file, _ in part}.values())
+    truncated = _truncated(_files(part))
     pairs = relabel([v for _, v in part if v.kind == "pair"], plan.margin)
     scores: dict[str, list[Verdict]] = defaultdict(list)
     rewards: dict[str, list[Verdict]] = defaultdict(list)
@@ -308,11 +308,15 @@ def _refuse_mixtures(part: Sequence[tuple[JudgedFile, Verdict]]) -> None:
             )
 
 
+def _files(part: Sequence[tuple[JudgedFile, Verdict]]) -> list[JudgedFile]:
+    return list({id(file): file for file, _ in part}.values())
+
+
 def _denominator(part: Sequence[tuple[JudgedFile, Verdict]], tasks: TaskSet | None) -> tuple[int, str]:
     union = len({verdict.task_id for _, verdict in part})
     if tasks is not None:
         return len(tasks), "the given task file"
-    known = max((file.num_tasks or 0 for file, _ in part), default=0)
+    known = max((file.num_tasks or 0 for file in _files(part)), default=0)
     if known >= union:
         return known, f"WildBench {part[0][0].version} has {known:,} tasks"
     return union, "union of the tasks in this table"
