@@ -30,6 +30,7 @@ class Asked:
     quarantine_us: int
     as_of_us: int
     wanted: Wanted
+    texts_on_site: bool = False  # the store keeps what rows say, for those who read them there
 
     @property
     def linear(self) -> bool:

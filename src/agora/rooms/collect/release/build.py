@@ -153,6 +153,7 @@ class _Build:
             license=self.settings.collect.license,
             quarantine_us=self.settings.collect.quarantine_days * DAY_US,
             as_of_us=resumed["as_of_us"],
+            texts_on_site=self.settings.collect.explore.published,
             wanted=frozenset((kind, version) for kind, version in resumed["wanted"]),
         )
         told = {
@@ -315,7 +316,7 @@ class _Build:
                 names = batch.select(["conversation_id", "row_sha256", "person"])
                 rows = list(zip(*(column.to_pylist() for column in names.columns), strict=True))
                 self.store.write(partial(publish.add_rows, release=self.release, rows=rows))
-                if self.settings.collect.explore.published:
+                if self.asked.texts_on_site:
                     texts = batch.drop_columns(["person"]).to_pylist()
                     self.store.write(partial(publish.add_texts, release=self.release, rows=texts))
         done = self.store.write(lambda c: publish.publish(c, self.release, facts.rows, report, manifest))

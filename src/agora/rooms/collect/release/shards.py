@@ -20,7 +20,7 @@ from agora.rooms.collect.release.asked import Asked, engine_of
 from agora.rooms.collect.release.columns import read_batches
 from agora.rooms.collect.release.found import Reader
 from agora.rooms.collect.release.gates import EXAMPLES
-from agora.rooms.collect.release.profiles import RowMaker, model_of, schema_of
+from agora.rooms.collect.release.profiles import RowMaker, schema_of
 from agora.rooms.collect.release.shown import slice_file
 from agora.rooms.collect.release.texts import Taken, Utterance, read_utterances, redact_conversation
 from agora.rooms.collect.statistics.tally import Choices, Tally
@@ -132,7 +132,11 @@ class WriteShard:
         of_slice = sha256_file(slice_file(self.asked, index))
         with suppress(MissingError):
             found = read_json(note)
-            if found["slice"] == of_slice and path.exists() and sha256_file(path) == found["sha256"]:
+            if (
+                (found["slice"], found.get("texts")) == (of_slice, self.asked.texts_on_site)
+                and path.exists()
+                and sha256_file(path) == found["sha256"]
+            ):
                 counted = Counted.from_json(found["counted"])
                 return Shard(index, name, found["sha256"], path.stat().st_size, counted, tally, hashes)
         make_folder(path.parent)
@@ -142,7 +146,9 @@ class WriteShard:
         if size > MOST_BYTES:
             raise DataError(f"{size:,} bytes are more than a shard may have", where=name, hint="lower release.shard_mb")
         write_json(tally, counts.as_json())
-        write_json(note, {"slice": of_slice, "sha256": digest, "counted": counted.as_json()})
+        write_json(
+            note, {"slice": of_slice, "texts": self.asked.texts_on_site, "sha256": digest, "counted": counted.as_json()}
+        )
         return Shard(index, name, digest, size, counted, tally, hashes)
 
     def _write(self, index: int, path: Path, hashes: Path) -> tuple[Counted, Tally]:
@@ -177,8 +183,9 @@ class WriteShard:
                 made = maker.make(planned, said)
                 talks.append(said)
                 told.append(maker.tell(planned, said))
+                text = pack(dumps([(u.role, u.text) for u in said])) if self.asked.texts_on_site else b""
                 rows.append(made.row)
-                shown = (planned["language"], model_of(said), pack(dumps([(u.role, u.text) for u in said])))
+                shown = (planned["language"], told[-1].model, text)
                 called.append((planned["conversation_id"], made.sha256, planned["person"], *shown))
                 if len(rows) == _GROUP:
                     write()
