@@ -39,6 +39,7 @@ from agora.curate.neighbors.search import similarity_of
 
 ABOVE = similarity_of(0.05)
 BLOCK = 4096
+EXACT_UP_TO = 50_000  # rows of which a graph's recall is measured against all pairs
 
 
 def vectors_of(rows: int, dim: int) -> np.ndarray:
@@ -144,6 +145,7 @@ def graph(vectors: np.ndarray, threads: int) -> dict[str, object]:
     wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     recall = measure_recall(vectors, found, PAIRS_FROM)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    exact = with_agora(vectors) if len(vectors) <= EXACT_UP_TO else None
     return {
         "rows": len(vectors),
         "dim": vectors.shape[1],
@@ -151,6 +153,19 @@ def graph(vectors: np.ndarray, threads: int) -> dict[str, object]:
         "cpu_s": round(cpu, 1),
         "peak_gib": round(peak, 2),
         "recall": recall._asdict(),
+        "recall_of_all_rows": None if exact is None else recall_of(found, exact),
+    }
+
+
+def recall_of(found: Found, exact: Found) -> dict[str, object]:
+    """Of all rows, not of drawn ones: the share whose nearest neighbor the graph found, and of the exact pairs."""
+    rows = len(exact.nearest)
+    keys = [one.a.astype(np.int64) * rows + one.b for one in (found, exact)]
+    near = exact.pair_similarity >= ABOVE
+    return {
+        "nearest": round(float((found.similarity >= exact.similarity - 1e-6).mean()), 5),
+        "pairs": int(near.sum()),
+        "pairs_found": int(np.isin(keys[1][near], keys[0]).sum()),
     }
 
 

@@ -17,7 +17,8 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="Samples, conversatio
 Out = Annotated[Path, typer.Option(help="File to write: .jsonl, .json, .parquet; lines also .gz, .zst.")]
 On = Annotated[str, typer.Option(help="Where long steps run: local, ray or ray://HOST:PORT.")]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes of long steps; the result is the same with any number.")
+    int | None,
+    typer.Option(min=1, help="Processes of long steps; default: one for rows, one per CPU for vectors. Same result."),
 ]
 FormatName = Annotated[str, typer.Option(help="Name of the input's format, or auto.")]
 
