@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, literal
 
 from agora.core.errors import UsageError
 from agora.core.json_text import dumps, loads
+from agora.rooms.collect.incoming import insert_rows
 from agora.rooms.collect.moderate.reviews import held_back
 from agora.rooms.collect.release.tables import RELEASE_ROWS, RELEASED_TEXTS, RELEASES, REMOVALS
 from agora.rooms.collect.tables import CONVERSATIONS
@@ -134,8 +135,7 @@ def add_rows(connection: Connection, release: Release, rows: Sequence[tuple[str,
 
 def add_texts(connection: Connection, release: Release, rows: Sequence[Mapping[str, Any]]) -> None:
     """Keep what a release says of conversations, for those who read it on the site."""
-    if rows:
-        connection.execute(insert(RELEASED_TEXTS), [{"release_id": release.id, **row} for row in rows])
+    insert_rows(connection, RELEASED_TEXTS, [{"release_id": release.id, **row} for row in rows])
 
 
 def erased_or_withdrawn(connection: Connection, release: Release) -> set[str]:
