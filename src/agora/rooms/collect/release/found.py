@@ -222,7 +222,10 @@ class Reader:
     def read_anew(self, told: str | None) -> Findings:
         """Findings that nobody else has."""
         found = Findings()
-        for entry in told.split(_ENTRY) if told else ():
+        entries = told.split(_ENTRY) if told else []
+        if told and BY_HAND in told:
+            entries.sort()  # no database promises an order, and marks of several hands come one after another
+        for entry in entries:
             known = self._entries.get(entry)
             if known is None:
                 kind, version, result_json = entry.split(_FIELD)
