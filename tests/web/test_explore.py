@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from agora.core.records import Conversation
 from agora.core.tables import read_records
@@ -17,9 +18,11 @@ from agora.rooms.collect.explore.indexer import index_all
 from agora.rooms.collect.explore.public import public_numbers
 from agora.rooms.collect.explore.selection import Selection
 from agora.rooms.collect.explore.tables import SEARCH_CONVERSATIONS
+from agora.rooms.collect.tables import ANNOTATIONS
 from agora.store import Store
 from agora.store.accounts import Role, add_account
 from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publication
+from agora.store.ids import now_us
 from agora.store.tables import EVENTS, SUBJECTS
 from tests.rooms.collect.live import Person, ScriptedModel, live_app, settings
 
@@ -181,3 +184,29 @@ def test_the_operator_can_keep_the_counts_private(tmp_path: Path) -> None:
         store.write(lambda c: add_account(c, "ada", Role.MODERATOR, PASSWORD))
         assert Person(address).http.get("/explore").status_code == 404
         assert operator(address).http.get("/explore").status_code == 200
+
+
+def test_the_map_tells_which_conversations_hold_the_words(served: tuple[str, Store]) -> None:
+    address, store = served
+    person = Person(address).consent()
+    for i, text in enumerate(("swallows and reeds", "swallows", "bread", "more bread")):
+        conversation = person.conversation()
+        person.say(conversation, text)
+        first = person.messages(conversation)[0]["id"]
+        for kind, result in (
+            ("lang", {"code": "en"}),
+            ("topic", {"topic": i // 2, "x": i, "y": 0, "terms": [f"t{i}"]}),
+        ):
+            row = {"message_id": first, "kind": kind, "pipeline_version": "1", "created_us": now_us()}
+            store.write(
+                lambda c, r=row, t=result: c.execute(insert(ANNOTATIONS).values(**r, result_json=json.dumps(t)))
+            )
+    sum(index_all(store))
+    http = operator(address).http
+    page = http.get("/explore/map", params={"words": "swallows"}).text
+    assert "2 of the 4 conversations on this map hold the words" in page
+    assert re.findall(r"topic=(\d)&amp;words=swallows", page) == ["0"]
+    assert len(http.get("/explore/map.bin", params={"language": "en"}).content) == 4 * 16
+    assert len(http.get("/explore/map.bin", params={"language": "en", "words": "swallows"}).content) == 2 * 16
+    assert "hold the words" not in http.get("/explore/map").text
+    assert 'role="alert"' in http.get("/explore/map", params={"words": "-only"}).text

@@ -85,6 +85,7 @@ def test_every_page_is_whole_for_those_who_do_not_see_it_and_on_a_phone(
         "/explore/search?words=swallows&language=en",
         "/explore/search?words=-only",
         f"/explore/conversations/{conversation}?words=swallows",
+        "/explore/map?words=-only",
         "/explore/map?words=swallows&language=en",
     ):
         tab.page.goto(address + path)

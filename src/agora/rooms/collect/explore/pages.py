@@ -269,11 +269,18 @@ async def topic_map(request: Request, site: TheSite, operator: Moderator) -> Res
     languages = await _read(site, mapped_languages)
     wanted = request.query_params.get("language")
     language = wanted if wanted in dict(languages) else languages[0][0] if languages else ""
-    found = await _read(site, lambda c: topics(c, language))
+    problem = None
+    try:
+        found = await _read(site, lambda c: topics(c, Selection(words, language=language)))
+    except UsageError as err:
+        problem, words = str(err), ""
+        found = await _read(site, lambda c: topics(c, Selection(language=language)))
     return site.page(
         request,
         "explore_map.html.j2",
         topics=found,
+        problem=problem,
+        typed=request.query_params.get("words", "")[:1000],
         words=words,
         languages=languages,
         language=language,

@@ -18,11 +18,12 @@ MOST_POINTS = 200_000  # 3.2 MB: a browser draws them in a blink
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic with the words that set it apart and how many conversations it has."""
+    """A topic with the words that set it apart, how many conversations it has, and how many of them a query finds."""
 
     number: int
     terms: str
     conversations: int
+    found: int = 0
 
 
 def mapped_languages(connection: Connection) -> list[tuple[str, int]]:
@@ -34,14 +35,26 @@ def mapped_languages(connection: Connection) -> list[tuple[str, int]]:
     return [(row.language, row.n) for row in connection.execute(text(sql))]
 
 
-def topics(connection: Connection, language: str) -> list[Topic]:
-    """The topics of a language, the largest first; empty where its conversations have no topics yet."""
+def topics(connection: Connection, selection: Selection) -> list[Topic]:
+    """The topics of the selection's language, the largest first; empty where its conversations have no topics yet.
+
+    Raises:
+        UsageError: the query has no word to find.
+    """
     sql = (
         "SELECT topic, count(*) AS n, max(conversation_id) AS one FROM search_conversations"
         " WHERE topic IS NOT NULL AND language = :language GROUP BY topic ORDER BY n DESC, topic"
     )
-    rows = connection.execute(text(sql), {"language": language}).all()
-    return [Topic(row.topic, _terms(connection, row.one), row.n) for row in rows]
+    rows = connection.execute(text(sql), {"language": selection.language}).all()
+    found: dict[int, int] = {}
+    if query := selection.query():
+        inner, values = matching(connection, selection, query)
+        sql = (
+            "SELECT topic, count(*) AS n FROM search_conversations WHERE topic IS NOT NULL AND language = :language"
+            f" AND number IN ({inner}) GROUP BY topic"
+        )
+        found = {row.topic: row.n for row in connection.execute(text(sql), {**values, "language": selection.language})}
+    return [Topic(row.topic, _terms(connection, row.one), row.n, found.get(row.topic, 0)) for row in rows]
 
 
 def _terms(connection: Connection, conversation_id: str) -> str:
