@@ -82,6 +82,14 @@ def test_workers_read_the_rows_that_one_process_reads(source: Path, layout: str)
     assert not list(source.parent.glob("parts*"))
 
 
+def test_what_a_killed_process_left_is_swept(source: Path) -> None:
+    left = source.parent / "parts" / "000000.part"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    assert read_apart(source)[0]
+    assert not left.parent.exists()
+
+
 def test_a_place_that_does_not_exist_is_told_before_the_work(source: Path) -> None:
     with pytest.raises(ConfigError, match='"rya" is no place to run on'):
         sample_file(source, source.with_name("out.jsonl"), 3, on="rya")

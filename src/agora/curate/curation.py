@@ -22,7 +22,7 @@ from agora.core.json_rows import Row
 from agora.core.jsonl import Rejects, read_json, write_json
 from agora.core.records import JsonMap
 from agora.curate.funnel import Funnel
-from agora.curate.row_parts import RowsFunction, parts_of
+from agora.curate.row_parts import PARTS, RowsFunction, parts_of
 from agora.curate.rows import RecordType, Source, mark_of, open_source, read_record_rows
 from agora.curate.write import beside, write_records, write_rows
 
@@ -112,7 +112,7 @@ class Curation:
 
         See :func:`agora.curate.row_parts.parts_of` for the arguments.
         """
-        folder = beside(self.out, "parts")
+        folder = beside(self.out, PARTS)
         for number, source in enumerate(self.sources):
             for part in parts_of(source, fn, folder, on=on, workers=workers, label=label):
                 self._n_read += part.n

@@ -22,6 +22,7 @@ from agora.curate.duplicates import mark_duplicates
 from agora.curate.embeddings import find_embedder
 from agora.curate.expressions.fields import spec_of
 from agora.curate.neighbors.search import EXACT_UP_TO, PAIRS_FROM, THRESHOLD, similarity_of
+from agora.curate.row_parts import is_shared
 from agora.curate.rows import instruction_of, user_turns, with_tag
 from agora.curate.scales import SCALES
 from agora.curate.signing import signatures_apart
@@ -233,12 +234,13 @@ def _apply(
         marks.apply(layer, keeper, np.zeros(len(keeper)), keeper)
     elif layer == "surface":
         # signing alone can be shared out: who repeats whom is decided in the order of preference
-        apart = on != "local" or (workers or 1) > 1
         found = mark_duplicates(
             [(str(place), text) for place, text in enumerate(texts)],
             settings.surface,
             priority=range(len(texts), 0, -1),
-            signed=signatures_apart(texts, folder / "signatures", on=on, workers=workers) if apart else None,
+            signed=signatures_apart(texts, folder / "signatures", on=on, workers=workers)
+            if is_shared(on, workers)
+            else None,
         )
         keeper, cluster = (np.array([int(getattr(m, name)) for m in found]) for name in ("keeper", "cluster"))
         marks.apply(layer, keeper, np.array([m.distance for m in found]), cluster)

@@ -36,6 +36,7 @@ def report(
     from agora.curate.dataset import collect, dataset_report
     from agora.curate.dataset.coverage import coverage
     from agora.curate.dataset.vectors import embed_samples, map_points
+    from agora.curate.row_parts import PARTS
     from agora.curate.write import beside
 
     check_place(on)
@@ -51,7 +52,7 @@ def report(
             seed=seed,
             count=count,
             unit=unit,
-            work=beside(out, "parts"),
+            work=beside(out, PARTS),
             on=on,
             workers=workers,
         )

@@ -26,6 +26,7 @@ from agora.core.tables import read_slice
 from agora.curate.rows import Source, is_own, mark_of, read_record_rows, usable_rows, with_new_id
 
 ROWS_A_PART = 4096
+PARTS = "agora-parts"  # what folders for parts are called, beside an output: nobody else's, so that they may be swept
 
 T = TypeVar("T")
 RowsFunction = Callable[[list[Row]], T]
@@ -70,14 +71,14 @@ def parts_of(
     Raises:
         DataError, MissingError: as for :func:`agora.curate.rows.read_record_rows`.
     """
+    folder = Path(folder).absolute()
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     if not is_shared(on, workers):
         with progress(None, label, "rows") as bar:
             for rows, n, aside in _cut(source):
                 yield Part(n, aside, fn(rows))
                 bar.advance(n)
         return
-    folder = Path(folder).absolute()
-    shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder)
     try:
         yield from _shared(source, fn, folder, on, workers, label)

@@ -20,7 +20,7 @@ from agora.curate.curation import read_funnel
 from agora.curate.dataset.root_verbs import VerbCount
 from agora.curate.expressions.fields import FIELDS
 from agora.curate.funnel import Funnel
-from agora.curate.row_parts import parts_of
+from agora.curate.row_parts import PARTS, parts_of
 from agora.curate.rows import answer_of, instruction_of, open_source
 from agora.curate.text import repeated_share
 from agora.curate.write import beside
@@ -141,7 +141,7 @@ def collect(
         name: what the page calls it; the file's name by default.
         seed: of the choice of examples.
         count: size of a message in ``unit``; words split at white space by default.
-        work: folder for what passes between processes; default: ``PATH.parts`` beside the file.
+        work: folder for what passes between processes; default: ``PATH.agora-parts`` beside the file.
         on: where rows are counted, see :func:`agora.curate.row_parts.parts_of`.
         workers: processes for that.
 
@@ -151,7 +151,7 @@ def collect(
     path = Path(path)
     data, keep = Dataset(name or path.name, path, unit), _Keep(seed)
     look = partial(_look, path, unit, seed, count or _words)
-    folder = work or beside(path, "parts")
+    folder = work or beside(path, PARTS)
     parts = parts_of(open_source(path, format), look, folder, on=on, workers=workers, label=f"reading {path.name}")
     for part in parts:
         marked = sum(aside.marked for aside in part.aside)
