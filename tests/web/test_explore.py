@@ -24,7 +24,7 @@ from agora.store.accounts import Role, add_account
 from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publication
 from agora.store.ids import now_us
 from agora.store.tables import EVENTS, SUBJECTS
-from tests.rooms.collect.live import Person, ScriptedModel, live_app, settings
+from tests.rooms.collect.live import Person, ScriptedModel, bytes_in, live_app, settings
 
 PASSWORD = "correct horse battery"
 TEXT = ConsentText("1", "en", "terms", "publication")
@@ -93,7 +93,7 @@ def test_what_is_said_is_found_while_the_service_runs_and_erased_words_are_gone(
     assert f"<mark>{word}</mark>" in page
     assert person.http.post("/api/v1/receipts/delete", json={"receipt": person.receipt}).json() == {"erased": 1}
     until_found(store, word, 0)
-    assert word.encode() not in b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
+    assert word.encode() not in bytes_in(tmp_path)
 
 
 def test_the_download_is_what_was_found_as_records_and_is_logged(served: tuple[str, Store], tmp_path: Path) -> None:

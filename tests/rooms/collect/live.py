@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -83,6 +84,15 @@ def live_app(folder: Path, model: Any, chosen: ServeSettings | None = None, url:
     with running(create_app(chosen or settings(), store, model)) as address:
         yield address, store
     store.close()
+
+
+def bytes_in(folder: Path, pattern: str = "store.db*") -> bytes:
+    """All bytes of a running store's files.
+
+    Another process reads them: closing a file here would drop the locks that SQLite holds on it for this process.
+    """
+    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    return subprocess.check_output(["cat", *files])
 
 
 class Person:

@@ -26,7 +26,7 @@ from agora.store import Store
 from agora.store.consent import ConsentError
 from agora.store.events import verify
 from agora.store.tables import EVENTS
-from tests.rooms.collect.live import Person, ScriptedModel, live_app, read_events, settings, text_of
+from tests.rooms.collect.live import Person, ScriptedModel, bytes_in, live_app, read_events, settings, text_of
 
 
 @pytest.fixture
@@ -400,7 +400,7 @@ def test_erasing_leaves_no_byte_behind(served: tuple[str, Store], tmp_path: Path
         who.say(who.conversation(), text)
 
     def files() -> bytes:
-        return b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
+        return bytes_in(tmp_path)
 
     assert word.encode() in files()
     unknown = other.http.post("/api/v1/receipts/delete", json={"receipt": "A" * 34})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rooms.collect.live import Person, ScriptedModel, live_app
+from tests.rooms.collect.live import Person, ScriptedModel, bytes_in, live_app
 
 TEXT = "Write to ada@lovelace.org, my key is AKIAQWERTYUIOPASDFGH"
 
@@ -43,4 +43,4 @@ def test_a_text_too_long_for_a_message_is_refused(address: str) -> None:
 
 def test_no_byte_of_a_previewed_text_is_kept(address: str, folder: Path) -> None:
     Person(address).consent().http.post("/api/v1/pii/preview", json={"text": "zebrafink@lovelace.org"})
-    assert not [path for path in folder.rglob("*") if path.is_file() and b"zebrafink" in path.read_bytes()]
+    assert b"zebrafink" not in bytes_in(folder, "*")
