@@ -125,7 +125,7 @@ def test_categories_are_the_words_of_topics_follow_a_new_map_and_leave_other_mak
         store.write(lambda c: c.execute(delete(ANNOTATIONS).where(ANNOTATIONS.c.kind == "topic")))
         store.write(lambda c: add(c, rows))
 
-    mapped("1", ["sea", "ship"], ["bread", "salt"], [])
+    mapped("1", ["sea", "ship"], ["bread", "salt"], ["topic 3"])
     (report,) = enrich(store, ["category"])
     assert (report.messages, report.version) == (3, "topic:1")
     assert _results(store, ids, "category") == [{"category": "sea, ship"}, {"category": "bread, salt"}, {}]
@@ -140,6 +140,13 @@ def test_categories_are_the_words_of_topics_follow_a_new_map_and_leave_other_mak
         counted = dict(count(connection, Selection()).facets["category"])
         assert counted == {"travel": 1, "bread, oven": 1, None: 1}, "what a person said counts before a topic's words"
         assert len(find(connection, Selection(category="bread, oven"))[0]) == 1
+
+
+def test_a_map_of_prompts_with_one_word_between_them_is_a_point(store: Store) -> None:
+    ids = put_texts(store, *["hej"] * 6)
+    store.write(lambda c: add(c, [Annotation(i, "lang", "1", {"code": "sv"}) for i in ids]))
+    assert enrich(store, ["topic"])[0].messages == 6
+    assert {(p["x"], p["y"]) for p in _results(store, ids, "topic")} == {(0.0, 0.0)}
 
 
 @pytest.mark.slow

@@ -37,7 +37,10 @@ def name_categories(store: Store) -> Done:
     wanted: dict[str, Annotation] = {}
     for row in topics:
         version = f"{MAKER}:{row.pipeline_version.partition(':')[2]}"
-        name = ", ".join(map(str, loads(row.result_json.encode()).get("terms", ())))[:_CHARS]
+        topic = loads(row.result_json.encode())
+        terms = topic.get("terms", [])
+        numbered = terms == [f"topic {int(topic['topic']) + 1}"]  # no word sets it apart
+        name = "" if numbered else ", ".join(map(str, terms))[:_CHARS]
         wanted[row.message_id] = Annotation(row.message_id, "category", version, {"category": name} if name else {})
     done = Done("category", max((a.version for a in wanted.values()), default=""))
     fresh = [a for a in wanted.values() if known.get(a.message_id) != a.version]

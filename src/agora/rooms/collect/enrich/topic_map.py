@@ -71,6 +71,8 @@ def _points(texts: Sequence[str]) -> list[dict[str, Any]]:
         vectors = TfidfEmbedder.fit(texts).embed(texts)
     except DataError:  # prompts without a single letter
         vectors = np.zeros((len(texts), 2), dtype=np.float32)
+    if vectors.shape[1] < 2:  # all prompts share their only word: a map has two directions all the same
+        vectors = np.pad(vectors, ((0, 0), (0, 2 - vectors.shape[1])))
     topics = find_topics(texts, vectors)
     centered = vectors - vectors.mean(axis=0)
     _, axes = np.linalg.eigh(centered.T @ centered)  # ascending: the last two directions vary most

@@ -132,8 +132,8 @@ def _print(counts: Counts, hits: list[Hit]) -> None:
     for name, values in counts.facets.items():
         known = [(value, n) for value, n in values if value is not None]
         if known:
-            listed = ", ".join(f"{_facet_value(value)} {n:,}" for value, n in known[:8])
-            typer.echo(f"  {name}: {listed}{', ...' if len(known) > 8 else ''}")
+            listed = "; ".join(f"{_facet_value(value)} {n:,}" for value, n in known[:8])  # categories have commas
+            typer.echo(f"  {name}: {listed}{'; ...' if len(known) > 8 else ''}")
     for hit in hits:
         typer.echo(f"\n{hit.conversation_id}  {hit.facts['turns']} turns, {hit.role}")
         shown = [(_printable(p.text), p.hit) for p in hit.pieces]
