@@ -34,7 +34,26 @@ CHECKER = "microcosm:checker"
 _CHECKER_VERSION = 1
 
 
-class RuleJudge:
+class ItemJudge:
+    """A judge that settles each item by itself, whatever its kind: a subclass gives the one method that does it."""
+
+    def _verdict(self, item: Item) -> Verdict:
+        raise NotImplementedError
+
+    def score(self, items: Iterable[ScoreItem]) -> Iterator[Verdict]:
+        """Grade answers from 1 to 10."""
+        return map(self._verdict, items)
+
+    def compare(self, items: Iterable[PairItem]) -> Iterator[Verdict]:
+        """Compare answers with a baseline's."""
+        return map(self._verdict, items)
+
+    def check(self, items: Iterable[ChecklistItem]) -> Iterator[Verdict]:
+        """Go through the checklists."""
+        return map(self._verdict, items)
+
+
+class RuleJudge(ItemJudge):
     """The microcosm's own checkers as a judge: the truth, where a model's judgement is an opinion.
 
     An answer's score is the checker's. Of two answers, the correct one is much better than a wrong one; otherwise a gap
@@ -60,18 +79,6 @@ class RuleJudge:
     def prompt(self, kind: Kind) -> PromptRef:
         """The rule in place of a prompt."""
         return PromptRef(f"checker/{kind}", stable_id(CHECKER, kind, _CHECKER_VERSION))
-
-    def score(self, items: Iterable[ScoreItem]) -> Iterator[Verdict]:
-        """Grade answers from 1 to 10 by their checklists."""
-        return (self._verdict(item) for item in items)
-
-    def compare(self, items: Iterable[PairItem]) -> Iterator[Verdict]:
-        """Compare answers by their checks."""
-        return (self._verdict(item) for item in items)
-
-    def check(self, items: Iterable[ChecklistItem]) -> Iterator[Verdict]:
-        """The share of checks that an answer passes."""
-        return (self._verdict(item) for item in items)
 
     def _verdict(self, item: Item) -> Verdict:
         prompt = self.prompt(item.kind)
@@ -109,7 +116,7 @@ def _answered(result: CheckResult) -> list[dict[str, Any]]:
     return [{"item": i, "met": "yes" if passed else "no"} for i, passed in enumerate(result.passed, 1)]
 
 
-class ReplayJudge:
+class ReplayJudge(ItemJudge):
     """Repeats stored verdicts; whatever was not stored, or is about another answer, has status ``missing``.
 
     Args:
@@ -138,18 +145,6 @@ class ReplayJudge:
     def prompt(self, kind: Kind) -> PromptRef:
         """The prompt of the stored verdicts."""
         return self._prompts.get(kind, PromptRef("replay", ""))
-
-    def score(self, items: Iterable[ScoreItem]) -> Iterator[Verdict]:
-        """Repeat stored scores."""
-        return (self._verdict(item) for item in items)
-
-    def compare(self, items: Iterable[PairItem]) -> Iterator[Verdict]:
-        """Repeat stored comparisons."""
-        return (self._verdict(item) for item in items)
-
-    def check(self, items: Iterable[ChecklistItem]) -> Iterator[Verdict]:
-        """Repeat stored checklists."""
-        return (self._verdict(item) for item in items)
 
     def _verdict(self, item: Item) -> Verdict:
         prompt = self.prompt(item.kind)

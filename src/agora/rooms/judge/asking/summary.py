@@ -163,9 +163,8 @@ def summarize(
     for verdict in rows:
         by_model[verdict.model].append(verdict)
     met = _checklists(by_kind.get("checklist", ()))
-    summarize_one = _score_model if kind == "score" else _pair_model
     models = [
-        summarize_one(model, verdicts, tasks, baselines, met.get(model), seed, force)
+        _model_summary(model, verdicts, kind, tasks, baselines, met.get(model), seed, force)
         for model, verdicts in by_model.items()
     ]
     usage: Counter[str] = Counter()
@@ -184,39 +183,30 @@ def summarize(
     )
 
 
-def _score_model(
+def _model_summary(
     model: str,
     rows: Sequence[Verdict],
+    kind: Kind,
     tasks: TaskSet,
     baselines: Sequence[str],
     met: float | None,
     seed: int,
     force: bool,
 ) -> ModelSummary:
-    report = score_report(rows, tasks=tasks, seed=seed)
     withheld = _withheld(rows) and not force
-    value = None if withheld else report.wb_score
+    rewards: dict[str, float | None] = {}
+    interval: Interval | None
+    if kind == "score":
+        scores = score_report(rows, tasks=tasks, seed=seed)
+        metric, value, interval, n = "wb_score", scores.wb_score, scores.interval, scores.n
+    else:
+        pairs = reward_report(rows, model=model, baselines=baselines, tasks=tasks, seed=seed)
+        metric, value, interval = "wb_reward_mix", pairs.mix, pairs.mix_interval
+        n = min((one.n for one in pairs.baselines.values() if not one.is_self), default=0)
+        rewards = {name: None if withheld else one.reward for name, one in pairs.baselines.items()}
     fates = Counter(map(fate, rows))
-    return ModelSummary(model, "wb_score", value, report.interval, report.n, len(tasks), fates, withheld, checklist=met)
-
-
-def _pair_model(
-    model: str,
-    rows: Sequence[Verdict],
-    tasks: TaskSet,
-    baselines: Sequence[str],
-    met: float | None,
-    seed: int,
-    force: bool,
-) -> ModelSummary:
-    report = reward_report(rows, model=model, baselines=baselines, tasks=tasks, seed=seed)
-    withheld = _withheld(rows) and not force
-    n = min((reward.n for reward in report.baselines.values() if not reward.is_self), default=0)
-    rewards = {name: None if withheld else reward.reward for name, reward in report.baselines.items()}
-    mix, fates = None if withheld else report.mix, Counter(map(fate, rows))
-    return ModelSummary(
-        model, "wb_reward_mix", mix, report.mix_interval, n, len(tasks), fates, withheld, rewards, checklist=met
-    )
+    value = None if withheld else value
+    return ModelSummary(model, metric, value, interval, n, len(tasks), fates, withheld, rewards, checklist=met)
 
 
 def _checklists(rows: Iterable[Verdict]) -> dict[str, float]:

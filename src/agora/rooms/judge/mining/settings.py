@@ -33,7 +33,7 @@ class MineSettings(Config):
     )
     toxic: Literal["drop", "keep"] = Field("drop", description="conversations that their source flags as toxic")
     personal_data: Literal["drop", "flag", "keep"] = Field(
-        "drop", description="e-mail addresses, telephone, card and account numbers, keys in a user turn"
+        "drop", description="what has a shape in a user turn: addresses, numbers, keys (see agora curate personal)"
     )
     near_duplicate_jaccard: float = Field(0.8, ge=0.5, le=1, description="of character 5-grams of the last user turns")
     embedding_cosine: float = Field(0.9, gt=0, le=1, description="used when an embedder is given")
