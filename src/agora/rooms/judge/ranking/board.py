@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from agora.core.collector import paused_collector
 from agora.core.errors import DataError
 from agora.core.length_control import GamedRows, LengthControlled
 from agora.core.records import Verdict
@@ -196,15 +197,16 @@ def leaderboard(
         DataError: a file is no file of verdicts, or two files hold verdicts on the same answers.
     """
     given = list(files)
-    read = [file for file in given if isinstance(file, JudgedFile)]
-    paths = judged_paths(path for path in given if not isinstance(path, JudgedFile))
-    read += [read_judged(path, judge=judge, version=version, baseline=baseline) for path in paths]
-    if not read:
-        raise DataError("no files of verdicts were given")
     parts: dict[tuple[str, str], list[tuple[JudgedFile, Verdict]]] = defaultdict(list)
-    for file in read:
-        for verdict in file.verdicts:
-            parts[verdict.judge, file.version].append((file, verdict))
+    with paused_collector():
+        read = [file for file in given if isinstance(file, JudgedFile)]
+        paths = judged_paths(path for path in given if not isinstance(path, JudgedFile))
+        read += [read_judged(path, judge=judge, version=version, baseline=baseline) for path in paths]
+        if not read:
+            raise DataError("no files of verdicts were given")
+        for file in read:
+            for verdict in file.verdicts:
+                parts[verdict.judge, file.version].append((file, verdict))
     kin = families or {}
     plan = _Plan(tasks, margin, allow_partial, control or LengthControl(), styles, legacy, kin, seed, n_boot)
     tables = tuple(_table(key, part, plan) for key, part in sorted(parts.items()))

@@ -308,7 +308,11 @@ def _baseline_reward(
 
 def count_outcomes(verdicts: Iterable[Verdict]) -> Counts:
     """Number of pair verdicts by outcome; those without a value are left out, and a probability counts as slight."""
-    found = Counter(_nearest(v.value) for v in verdicts if v.status == "ok" and v.value is not None)
+    values = Counter(v.value for v in verdicts if v.status == "ok")
+    found: Counter[float] = Counter()
+    for value, n in values.items():
+        if value is not None:
+            found[_nearest(value)] += n
     return Counts(*(found[outcome.value] for outcome in Outcome))
 
 
@@ -370,10 +374,11 @@ def k_sweep(verdicts: Iterable[Verdict], margins: Sequence[int | None]) -> list[
 
     rows = [v for v in verdicts if v.kind == "pair" and v.status == "ok" and v.value is not None]
     base = count_outcomes(rows)
-    excess = {
-        half: np.sort([found for v in rows if v.value == half and (found := winner_excess(v)) is not None])
-        for half in (0.5, -0.5)
-    }
+    slight: dict[float, list[int]] = {0.5: [], -0.5: []}
+    for v in rows:
+        if v.value in slight and (found := winner_excess(v)) is not None:
+            slight[v.value].append(found)
+    excess = {half: np.sort(values) for half, values in slight.items()}
     out = []
     for margin in margins:
         limit = None if margin is None or margin < 0 else margin
