@@ -114,3 +114,11 @@ def test_human_ratings_with_and_without_bounds(tmp_path: Path) -> None:
     (tmp_path / "twice.csv").write_text("model,elo\na,1\na,2\n")
     with pytest.raises(DataError, match="two human ratings of a"):
         read_human(tmp_path / "twice.csv")
+
+
+def test_a_heading_of_several_lines_is_named_in_one(tmp_path: Path) -> None:
+    (tmp_path / "h.csv").write_text('model,"Elo\n[April]"\na,1000\nb,900\n')
+    assert {name: rated.value for name, rated in read_human(tmp_path / "h.csv", "Elo [April]").items()} == {
+        "a": 1000,
+        "b": 900,
+    }

@@ -54,9 +54,10 @@ def read_human(path: Path, column: str | None = None, *, names: Mapping[str, str
         UsageError: `column` is not in the table.
     """
     table = CsvTable.read(path)
-    if column is not None and column not in table.columns:
-        raise UsageError(f"no column {column!r} in {path}, it has {', '.join(table.columns)}")
-    value = column or table.column(*_RATING)
+    named = {" ".join(name.split()): name for name in table.columns}  # a heading may be broken into lines
+    if column is not None and " ".join(column.split()) not in named:
+        raise UsageError(f"no column {column!r} in {path}, it has {', '.join(named)}")
+    value = named[" ".join(column.split())] if column is not None else table.column(*_RATING)
     models = [row[_model_column(table)] for row in table.rows]
     low, high, variance = (_optional(table, *wanted) for wanted in (_LOW, _HIGH, ("variance",)))
     out: dict[str, Rated] = {}
