@@ -43,6 +43,14 @@ def test_a_text_file_is_not_made_a_store_of(tmp_path: Path) -> None:
         Store.open(str(file), keys=tmp_path / "keys.json")
 
 
+def test_a_mistyped_file_of_keys_is_told_and_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AGORA_SECRET", raising=False)
+    Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json").close()
+    with pytest.raises(MissingError, match=r"keyz\.json: there is no such file of keys; name the store's with --keys"):
+        Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keyz.json", make=False)
+    assert not (tmp_path / "keyz.json").exists()
+
+
 def test_a_store_that_is_there_is_opened(store_url: str, tmp_path: Path) -> None:
     Store.open(store_url, keys=tmp_path / "keys.json").close()
     Store.open(store_url, keys=tmp_path / "keys.json", make=False).close()

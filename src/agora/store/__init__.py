@@ -58,7 +58,7 @@ class Store:
             make: False for work on what is there already: a mistyped name is then told, and nothing is made.
 
         Raises:
-            MissingError: there is no store and none is to be made.
+            MissingError: there is no store, or there are no keys, and none is to be made.
             AgoraError: database or keys cannot be opened; says what to do.
         """
         from agora.store.database import open_database, require_database
@@ -67,7 +67,7 @@ class Store:
 
         if not make:
             require_database(url)
-        held = Keys.open(keys)
+        held = Keys.open(keys, make=make)
         engine = open_database(url)
         return cls(engine, Writer(engine), held)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agora.core.errors import DataError, UsageError
+from agora.core.errors import DataError, MissingError, UsageError
 from agora.core.files import atomic_file, make_folder
 from agora.core.json_text import dumps, loads
 from agora.store.ids import now_us
@@ -54,11 +54,12 @@ class Keys:
     releases: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> Keys:
+    def open(cls, path: Path, *, make: bool = True) -> Keys:
         """Read the keys, or make them (mode 600). ``AGORA_SECRET`` in the environment takes the place of the file.
 
         Raises:
             UsageError: the environment's secret is too short.
+            MissingError: there is no such file, and ``make`` does not allow to make one.
             DataError: the file is damaged, or others may read it.
         """
         if given := os.environ.get(ENVIRONMENT):
@@ -69,6 +70,12 @@ class Keys:
             master = hashlib.sha256(given.encode()).digest()
             return cls(master, [_derived_epoch(master, now_us())])
         if not path.exists():
+            if not make:
+                raise MissingError(
+                    "there is no such file of keys",
+                    where=str(path),
+                    hint=f"name the store's with --keys, or set {ENVIRONMENT}; other keys would make other pseudonyms",
+                )
             keys = cls(secrets.token_bytes(_LEAST), [Epoch(1, now_us(), secrets.token_bytes(_LEAST))], path)
             keys._save()
             return keys
