@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 AXE := $(VENV)/axe/package/axe.min.js
 AXE_VERSION := 4.14.1
-# Two processes, a file of tests to each at a time, in the order of tests/conftest.py.
-TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes (many tests wait for a server), a file of tests to each at a time, in the order of tests/conftest.py.
+SHARED_OUT := -n 3 --dist loadfile --no-loadscope-reorder
 export AGORA_PROGRESS ?=
 # Python 3.11 or later with venv; on Debian the module is a package of its own.
 .DEFAULT_GOAL := help
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Agora needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 3; }
 	@$(PYTHON) -m venv $(VENV) || { echo "python venv is missing: apt-get install python3-venv"; exit 3; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: $(STAMP) ## align a small model end to end and print the path of the report (about three minutes)
@@ -35,13 +35,13 @@ test-fast: $(STAMP) test-fast-only ## the unit tests alone
 
 .PHONY: test-fast-only
 test-fast-only: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest $(TWO) -m 'not slow and not browser'
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(SHARED_OUT) -m 'not slow and not browser'
 
 test-all: $(STAMP) lint ## every test, the slow ones too
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 		{ apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; } || echo "no PostgreSQL: its tests are skipped"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,serve-peer,embed,ray]'
-	AGORA_EXAMPLES=all OMP_NUM_THREADS=1 $(BIN)/pytest $(TWO) -m 'not browser'
+	AGORA_EXAMPLES=all OMP_NUM_THREADS=1 $(BIN)/pytest $(SHARED_OUT) -m 'not browser'
 	$(MAKE) test-browser
 
 test-browser: $(STAMP) ## tests in a real headless Chromium (installed when missing)

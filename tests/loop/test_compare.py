@@ -65,6 +65,7 @@ def test_every_data_set_has_the_same_rows_and_a_rerun_changes_no_figure(tmp_path
     assert run(tmp_path / "run", config).outcomes == first.outcomes
 
 
+@pytest.mark.slow  # draws and trains
 def test_the_variants_of_the_draws_share_their_samples_and_differ_in_what_they_keep(tmp_path: Path) -> None:
     config = small(rows=30, temperature=1.3)
     with RunDir.open(tmp_path / "run", command="x", config={}, seed=0) as folder:

@@ -78,6 +78,7 @@ def test_a_wrong_setting_and_a_wrong_loss_are_one_line_each(folder: Path) -> Non
         assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow  # three starts of the command
 def test_the_same_folder_with_other_settings_is_refused_and_the_difference_named(folder: Path) -> None:
     given = ["train", "dpo", "--model", str(folder / "start"), "--data", str(folder / "pairs.jsonl")]
     out = ["--out", str(folder / "dpo")]
