@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## align a small model end to end and print the path of the report (about three minutes)
+demo: $(STAMP) ## align a small model end to end and print the path of the report (about four minutes)
 	$(BIN)/agora loop --out runs/demo
 
 test: $(STAMP) style ## lint, type-check and test (under eight minutes on two cores)
