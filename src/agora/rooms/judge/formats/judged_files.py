@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agora.core.collector import paused_collector
 from agora.core.csv_table import CsvTable
 from agora.core.errors import DataError, MissingError
 from agora.core.files import require_file
+from agora.core.garbage import rare_collections
 from agora.core.quick_records import quick
 from agora.core.records import Answer, Verdict, VerdictStatus
 from agora.core.schemas import from_row
@@ -133,7 +133,7 @@ def read_judged(
     source = _Source(
         judge or (folder["judge"] if folder else "unknown"), version or (folder["version"] if folder else ""), baseline
     )
-    with paused_collector():
+    with rare_collections():
         return _read(path, source, texts)
 
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from agora.core.collector import paused_collector
 from agora.core.errors import DataError
+from agora.core.garbage import rare_collections
 from agora.core.length_control import GamedRows, LengthControlled
 from agora.core.records import Verdict
 from agora.core.stats import Interval
@@ -198,7 +198,7 @@ def leaderboard(
     """
     given = list(files)
     parts: dict[tuple[str, str], list[tuple[JudgedFile, Verdict]]] = defaultdict(list)
-    with paused_collector():
+    with rare_collections():
         read = [file for file in given if isinstance(file, JudgedFile)]
         paths = judged_paths(path for path in given if not isinstance(path, JudgedFile))
         read += [read_judged(path, judge=judge, version=version, baseline=baseline) for path in paths]
