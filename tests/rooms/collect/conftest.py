@@ -1,11 +1,13 @@
-"""Visitors of a test close their connections when it ends."""
+"""An empty store; and visitors of a test, who close their connections when it ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from agora.store import Store
 from tests.rooms.collect.live import Person
 
 
@@ -15,3 +17,11 @@ def _visitors_leave() -> Iterator[None]:
     for person in Person.all:
         person.http.close()
     Person.all.clear()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in a file."""
+    opened = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    yield opened
+    opened.close()

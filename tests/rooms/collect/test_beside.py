@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,6 @@ from agora.rooms.collect import beside
 from agora.rooms.collect.tables import ANNOTATIONS
 from agora.store import Store
 from tests.rooms.collect.enrich.stored import put_texts
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
-    yield opened
-    opened.close()
 
 
 def _annotated(store: Store) -> int:

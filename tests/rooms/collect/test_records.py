@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,6 @@ from agora.store import Store
 from agora.store.consent import find_subject
 from agora.store.events import verify
 from tests.rooms.collect.live import Person, ScriptedModel, live_app
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
-    yield opened
-    opened.close()
 
 
 def test_visitors_go_through_consent_and_are_judged_by_the_world(tmp_path: Path) -> None:

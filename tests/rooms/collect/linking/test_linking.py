@@ -6,7 +6,6 @@ import gzip
 import json
 import random
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,6 @@ from agora.store import Store
 from tests.examples import examples
 
 HEADERS = {"user-agent": "A", "accept-language": "en", "x-forwarded-for": "198.51.100.1, 10.0.0.1"}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")
