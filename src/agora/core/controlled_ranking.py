@@ -16,7 +16,7 @@ from itertools import combinations_with_replacement, permutations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from agora.core.errors import AgoraError, DataError
-from agora.core.logistic import sigmoid, unbounded
+from agora.core.logistic import sigmoid, softplus, unbounded
 from agora.core.ranking import BattleColumns, Ranking
 from agora.core.resampling import Resampling, count_blocks, percentiles
 from agora.core.stats import Interval
@@ -83,14 +83,14 @@ def controlled_bradley_terry(
         raise DataError("each feature needs one value a battle")
     scaled = [root_mean_square(np.asarray(feature, dtype=float)) for feature in features.values()]
     problem = _Problem.of(battles, scaled, ridge)
-    theta = _fit(problem)
-    information = problem.information(theta)
+    point = _fit(problem)
+    theta, information = point.theta, problem.information(point)
     units = np.arange(n) if battles.task_N is None else np.unique(battles.task_N, return_inverse=True)[1]
     method, draws_BP = "no bootstrap", np.empty((0, len(theta)))
     if n_boot:
         plan = Resampling(seed, n_boot, level)
         method = plan.name(f"one-step bootstrap over {'battles' if battles.task_N is None else 'tasks'}")
-        draws_BP = problem.resampled(theta, np.asarray(units), plan)
+        draws_BP = problem.resampled(point, np.asarray(units), plan)
     ranking = Ranking(
         names=battles.names,
         strengths=tuple(map(float, theta[:num_models])),
@@ -109,6 +109,14 @@ def controlled_bradley_terry(
     # a feature that is always 0 is unknown too, but moves no strength
     blurred = np.abs(directions[:num_models, known <= 10 * ridge]).max(initial=0.0) > 1e-6
     return ControlledRanking(ranking, coefficients, not blurred)
+
+
+class _Point(NamedTuple):
+    """Coefficients, the chance of each outcome under them, and their likelihood with the ridge."""
+
+    theta: FloatArray
+    chance_N: FloatArray
+    value: float
 
 
 class _Problem(NamedTuple):
@@ -150,19 +158,18 @@ class _Problem(NamedTuple):
             total += theta[k] * feature_N
         return total
 
-    def value(self, theta: FloatArray) -> float:
-        import numpy as np
-
+    def at(self, theta: FloatArray) -> _Point:
         x_N = self.logits(theta)
-        return float(self.weights @ (self.outcomes * x_N - np.logaddexp(0, x_N)) - self.ridge / 2 * theta @ theta)
+        likelihood = float(self.weights @ (self.outcomes * x_N - softplus(x_N)))
+        return _Point(theta, sigmoid(x_N), likelihood - self.ridge / 2 * float(theta @ theta))
 
-    def gradient(self, theta: FloatArray) -> FloatArray:
-        residual_N = self.weights * (self.outcomes - sigmoid(self.logits(theta)))
-        score: FloatArray = self._summed(residual_N, 1)[0] - self.ridge * theta
+    def gradient(self, point: _Point) -> FloatArray:
+        residual_N = self.weights * (self.outcomes - point.chance_N)
+        score: FloatArray = self._summed(residual_N, 1)[0] - self.ridge * point.theta
         return score
 
-    def information(self, theta: FloatArray) -> FloatArray:
-        return self._pinned(self._summed(self._curvature(theta), 2).reshape(self.size, self.size))
+    def information(self, point: _Point) -> FloatArray:
+        return self._pinned(self._summed(self._curvature(point), 2).reshape(self.size, self.size))
 
     def _summed(
         self, values_N: FloatArray, order: int, units: NDArray[np.int64] | None = None, num_units: int = 1
@@ -223,24 +230,22 @@ class _Problem(NamedTuple):
         pinned[..., :m, :m] += np.asarray(scale)[..., None, None]
         return np.asarray(pinned)
 
-    def _curvature(self, theta: FloatArray) -> FloatArray:
-        p_N = sigmoid(self.logits(theta))
-        return self.weights * p_N * (1 - p_N)
+    def _curvature(self, point: _Point) -> FloatArray:
+        return self.weights * point.chance_N * (1 - point.chance_N)
 
-    def _bend(self, theta: FloatArray) -> FloatArray:
+    def _bend(self, point: _Point) -> FloatArray:
         """Third derivatives of the likelihood, up to the sign, as P * P rows of P."""
-        p_N = sigmoid(self.logits(theta))
-        return self._summed(self.weights * p_N * (1 - p_N) * (1 - 2 * p_N), 3).reshape(-1, self.size)
+        return self._summed(self._curvature(point) * (1 - 2 * point.chance_N), 3).reshape(-1, self.size)
 
-    def resampled(self, theta: FloatArray, units: NDArray[np.int64], plan: Resampling) -> FloatArray:
+    def resampled(self, point: _Point, units: NDArray[np.int64], plan: Resampling) -> FloatArray:
         """Coefficients (B x P) of resamples of units (one label a comparison) by one step each."""
         import numpy as np
 
-        size, num_units = self.size, int(units.max()) + 1
-        residual_N = self.weights * (self.outcomes - sigmoid(self.logits(theta)))
+        size, num_units, theta = self.size, int(units.max()) + 1, point.theta
+        residual_N = self.weights * (self.outcomes - point.chance_N)
         score_TP = self._summed(residual_N, 1, units, num_units)
-        information_TC = self._summed(self._curvature(theta), 2, units, num_units)
-        bend_CP = self._bend(theta)
+        information_TC = self._summed(self._curvature(point), 2, units, num_units)
+        bend_CP = self._bend(point)
         draws = []
         for counts_BT in count_blocks(num_units, plan, width=size * size):
             information = self._pinned((counts_BT @ information_TC).reshape(-1, size, size))
@@ -256,24 +261,25 @@ class _Problem(NamedTuple):
         return np.asarray(draws_BP)
 
 
-def _fit(problem: _Problem) -> FloatArray:
+def _fit(problem: _Problem) -> _Point:
     """Maximum likelihood with the ridge and mean strength 0, by Newton steps halved where they would not climb."""
     import numpy as np
 
-    theta: FloatArray = np.zeros(problem.size)
-    value = problem.value(theta)
+    point = problem.at(np.zeros(problem.size))
     for _ in range(_STEPS):
-        gradient = problem.gradient(theta)
-        step = np.asarray(np.linalg.solve(problem.information(theta), gradient), dtype=float)
+        gradient = problem.gradient(point)
+        step = np.asarray(np.linalg.solve(problem.information(point), gradient), dtype=float)
         gain = float(step @ gradient)  # twice what the step can add to the likelihood
         for _ in range(40):
-            if problem.value(theta + step) >= value - 1e-12 * abs(value):
+            theta = point.theta + step
+            theta[: problem.num_models] -= theta[: problem.num_models].mean()
+            moved = problem.at(theta)
+            if moved.value >= point.value - 1e-12 * abs(point.value):
                 break
             step = step / 2
-        theta = theta + step
-        theta[: problem.num_models] -= theta[: problem.num_models].mean()
-        value = problem.value(theta)
+        point = moved
         # where the data know nothing of a direction, rounding moves along it forever and the likelihood stands still
-        if float(abs(step).max()) <= _TOLERANCE * (1 + float(abs(theta).max())) or gain <= 1e-15 * abs(value):
-            return theta
+        still = float(abs(step).max()) <= _TOLERANCE * (1 + float(abs(point.theta).max()))
+        if still or gain <= 1e-15 * abs(point.value):
+            return point
     raise AgoraError(f"the controlled Bradley-Terry fit did not converge in {_STEPS} steps", hint="raise `ridge`")

@@ -87,6 +87,13 @@ def sigmoid(x_N: FloatArray) -> FloatArray:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x_N)))
 
 
+def softplus(x_N: FloatArray) -> FloatArray:
+    """``log(1 + exp(x))`` without overflow: ``np.logaddexp(0, x)`` from functions that NumPy has vectorized."""
+    import numpy as np
+
+    return np.asarray(np.maximum(x_N, 0) + np.log1p(np.exp(-np.abs(x_N))))
+
+
 def _information(features_NF: FloatArray, curvature_N: FloatArray, ridge: float) -> FloatArray:
     import numpy as np
 
@@ -114,8 +121,6 @@ def _climb(
 def _likelihood(
     features_NF: FloatArray, y_N: FloatArray, weight_N: FloatArray, beta: FloatArray, ridge: float
 ) -> float:
-    import numpy as np
-
     log_odds = features_NF @ beta
     # y log p + (1 - y) log(1 - p) = y x - log(1 + e^x)
-    return float(weight_N @ (y_N * log_odds - np.logaddexp(0, log_odds)) - ridge / 2 * beta @ beta)
+    return float(weight_N @ (y_N * log_odds - softplus(log_odds)) - ridge / 2 * beta @ beta)

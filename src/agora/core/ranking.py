@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from agora.core.errors import AgoraError, DataError
+from agora.core.logistic import softplus
 from agora.core.resampling import Resampling, count_blocks, percentiles
 from agora.core.stats import Interval
 
@@ -372,7 +373,7 @@ def _likelihood(wins: FloatArray, theta: FloatArray, ridge: float) -> FloatArray
     import numpy as np
 
     margin = theta[:, :, None] - theta[:, None, :]
-    return np.asarray(-(wins * np.logaddexp(0, -margin)).sum(axis=(1, 2)) - ridge / 2 * (theta**2).sum(axis=1))
+    return np.asarray(-(wins * softplus(-margin)).sum(axis=(1, 2)) - ridge / 2 * (theta**2).sum(axis=1))
 
 
 def _is_separated(wins_BMM: FloatArray) -> NDArray[np.bool_]:

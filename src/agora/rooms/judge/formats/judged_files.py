@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from agora.core.csv_table import CsvTable
 from agora.core.errors import DataError, MissingError
 from agora.core.files import require_file
-from agora.core.garbage import rare_collections
+from agora.core.garbage import keep_freed_memory, rare_collections
 from agora.core.quick_records import quick
 from agora.core.records import Answer, Verdict, VerdictStatus
 from agora.core.schemas import from_row
@@ -133,6 +133,7 @@ def read_judged(
     source = _Source(
         judge or (folder["judge"] if folder else "unknown"), version or (folder["version"] if folder else ""), baseline
     )
+    keep_freed_memory()
     with rare_collections():
         return _read(path, source, texts)
 

@@ -207,9 +207,12 @@ def leaderboard(
         for file in read:
             for verdict in file.verdicts:
                 parts[verdict.judge, file.version].append((file, verdict))
+    from threadpoolctl import threadpool_limits  # here: it looks through the libraries that are loaded
+
     kin = families or {}
     plan = _Plan(tasks, margin, allow_partial, control or LengthControl(), styles, legacy, kin, seed, n_boot)
-    tables = tuple(_table(key, part, plan) for key, part in sorted(parts.items()))
+    with threadpool_limits(1, user_api="blas"):  # the products are small: a second thread spins longer than it works
+        tables = tuple(_table(key, part, plan) for key, part in sorted(parts.items()))
     together = joint_ranks(tables, (v for part in parts.values() for _, v in part), kin)
     return Leaderboard(tables, margin, tuple(board_notes(tables, allow_partial, together)), tuple(together))
 
