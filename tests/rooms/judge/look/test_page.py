@@ -168,6 +168,28 @@ def test_a_table_of_comparisons_only_and_one_of_scores_only_are_shown(tmp_path: 
     assert "Models by WB-Score" in one
 
 
+def test_ranks_without_a_judges_own_family_stand_beside_the_ranks(tmp_path: Path) -> None:
+    models = {"acme-1": 9.0, "acme-2": 5.0, "other": 7.0, "third": 3.0}
+    for judge in ("acme-judge", "neutral"):
+        lift = 1.0 if judge == "acme-judge" else 0.0
+        rows = [
+            make_score(f"t{i}", value + lift * name.startswith("acme") - i % 2, name, judge)
+            for name, value in models.items()
+            for i in range(6)
+        ]
+        write_jsonl(tmp_path / f"{judge}.jsonl", rows)
+    data = page_data([tmp_path], families={"acme-judge": ["acme-1", "acme-2"]}, texts=False)
+    html = render_page(data)
+    cells = re.findall(r'data-c="own"><span>(.*?)</span></td>', html)
+    own = '<span title="of the judge&#39;s own family">own'
+    assert sorted(re.sub("<[^>]+>", "", cell) for cell in cells) == sorted(["own", "own", "1", "2"]), cells
+    assert html.count(own.replace("&#39;", "'")) == 2
+    (joint,) = data.together
+    assert [row.name for row in joint.rows] == ["acme-1", "other", "acme-2", "third"]
+    assert "2 judges, with and without what they say of their own family" in html
+    assert html.count("12 verdicts of a judge on its own family") == 1
+
+
 @pytest.mark.parametrize("value", [10.0, 1.0, 5.0])
 def test_one_task_or_no_variance_is_no_error(tmp_path: Path, value: float) -> None:
     verdicts: list[Verdict] = [make_score("t", value, m) for m in "ab"]
@@ -198,7 +220,7 @@ def test_the_options_are_frozen() -> None:
 
     command = typer.main.get_command(app).commands["report"]  # type: ignore[attr-defined]
     assert sorted(o for p in command.params for o in p.opts if o.startswith("--")) == [
-        "--allow-partial", "--answers", "--baseline", "--include-private", "--json", "--judge", "--margin",
+        "--allow-partial", "--answers", "--baseline", "--family", "--include-private", "--json", "--judge", "--margin",
         "--no-texts", "--out", "--tasks", "--title",
     ]  # fmt: skip
 

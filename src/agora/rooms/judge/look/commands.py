@@ -30,6 +30,10 @@ def report(
     title: Annotated[str, typer.Option("--title", help="Heading of the page.")] = "",
     judge: JudgeName = None,
     baseline: Baseline = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option("--family", metavar="JUDGE=MODEL,MODEL", help="A judge's own family, if names do not tell it."),
+    ] = None,
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Rank models under 95 % coverage.")] = False,
     no_texts: Annotated[bool, typer.Option("--no-texts", help="Numbers only: no answers, no reasons.")] = False,
     include_private: Private = False,
@@ -41,6 +45,7 @@ def report(
     from agora.rooms.judge.asking.answer_files import read_answer_files
     from agora.rooms.judge.look.data import page_data
     from agora.rooms.judge.look.page import render_page
+    from agora.rooms.judge.trust.judge_agreement import read_families
     from agora.rooms.judge.types import TaskSet
 
     task_set = TaskSet.read(tasks) if tasks else None
@@ -52,8 +57,9 @@ def report(
         baseline=baseline,
         margin=margin,
         allow_partial=allow_partial,
+        families=read_families(family or []),
         title=title,
-        command=_command("report", files, tasks=tasks, answers=answers, margin=margin, out=out),
+        command=_command("report", files, tasks=tasks, answers=answers, margin=margin, family=family, out=out),
         texts=not no_texts,
         include_private=include_private,
     )

@@ -19,6 +19,7 @@ from agora.core.records import Answer, Task, Verdict
 from agora.rooms.judge.formats.judged_files import judged_paths, read_judged
 from agora.rooms.judge.look.texts import TextPack, pack_texts
 from agora.rooms.judge.ranking.board import BoardRow, JudgeTable, Leaderboard, leaderboard
+from agora.rooms.judge.ranking.self_preference import Families, KinRanks
 from agora.rooms.judge.scoring.metrics import is_empty
 from agora.rooms.judge.types import GROUP_WEIGHTS, GROUPS, TaskSet
 
@@ -105,6 +106,7 @@ class PageData:
 
     Args:
         tasks: the benchmark's tasks where they are known.
+        together: rankings of several judges with and without what they say of their own family.
         task_ids: ids of all tasks, in benchmark order or in the order in which they were judged.
         margin: the length margin K that the page opens with.
         texts: what there is to read, packed; None for a page of numbers only.
@@ -116,6 +118,7 @@ class PageData:
     tasks: Mapping[str, Task]
     models: tuple[str, ...]
     tables: tuple[TableData, ...]
+    together: tuple[KinRanks, ...]
     notes: tuple[str, ...]
     margin: int | None
     texts: TextPack | None
@@ -153,6 +156,7 @@ def page_data(
     baseline: str | None = None,
     margin: int | None = None,
     allow_partial: bool = False,
+    families: Families | None = None,
     seed: int = 0,
     title: str = "",
     command: str = "",
@@ -166,6 +170,7 @@ def page_data(
         tasks: the benchmark: categories, conversations, checklists.
         answers: what the models said, where the judged files do not hold it.
         margin: the length margin K that the page opens with, in characters; None for none.
+        families: models of a judge's own family, by judge; told by their names for a judge that is not among them.
         texts: whether conversations, answers and reasons are in the page.
         include_private: whether the texts of private tasks are, too.
 
@@ -174,7 +179,7 @@ def page_data(
         DataError: a file is no file of verdicts, or two files hold verdicts on the same answers.
     """
     read = [read_judged(path, judge=judge, baseline=baseline, texts=texts) for path in judged_paths(files)]
-    board = leaderboard(read, tasks=tasks, margin=margin, allow_partial=allow_partial, seed=seed)
+    board = leaderboard(read, tasks=tasks, margin=margin, allow_partial=allow_partial, families=families, seed=seed)
     by_table: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
     for file in read:
         for verdict in file.verdicts:
@@ -189,7 +194,8 @@ def page_data(
         verdicts = [(i, v) for i, t in enumerate(board.tables) for v in by_table[t.judge, t.version]]
         pack = pack_texts(ids, known, models, verdicts, read, answers, include_private=include_private)
     notes = (*board.notes, *_own_notes(board, known, pack))
-    return PageData(title or _default_title(known, tables), command, ids, known, models, tables, notes, margin, pack)
+    title = title or _default_title(known, tables)
+    return PageData(title, command, ids, known, models, tables, board.together, notes, margin, pack)
 
 
 def mix_standard_error(outcomes: Sequence[Mapping[int, float]], num_baselines: int) -> float | None:

@@ -80,9 +80,8 @@ function refreshBoard(element) {
     f.rank = ranks.get(f.row) ?? null;
     f.tr = tr;
     cellOf(tr, "rank").textContent = f.rank ?? "–";
-    const range = cellOf(tr, "range");
-    range.dataset.text ??= range.textContent;
-    range.textContent = state.group === "" && state.margin === data.margin ? range.dataset.text : ""; // known for these only
+    for (const key of ["range", "own"]) // known for all tasks at the page's first margin only
+      cellOf(tr, key)?.firstElementChild.toggleAttribute("hidden", state.group !== "" || state.margin !== data.margin);
     fill(cellOf(tr, "score"), f.score.value, intervalOf(f.score.value, f.score.se, SCORE_SCALE), axes.score);
     fill(cellOf(tr, "macro"), f.macro);
     fill(cellOf(tr, "mix"), f.rewards.mix, intervalOf(f.rewards.mix, f.rewards.se, REWARD_SCALE), axes.mix);
