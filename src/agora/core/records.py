@@ -24,19 +24,20 @@ JsonMap = dict[str, Any]
 def stable_id(*parts: object, size: int = 8) -> str:
     """A hex id of ``2 * size`` digits that depends on the parts alone (order and type included)."""
     try:
-        text = _spelled(parts)
+        spelled = _spelled(parts)
     except TypeError:  # lone surrogates
-        text = _spelled_slowly(parts)
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+        spelled = _spelled_slowly(parts).encode("utf-8", "surrogatepass")
+    return blake2b(spelled, digest_size=size).hexdigest()
 
 
-def _spelled(value: object) -> str:
+def _spelled(value: object) -> bytes:
     """What :func:`_spelled_slowly` gives, at a tenth of its cost for lists of texts."""
     if type(value) is str:
-        return orjson.dumps(value).decode()
+        return orjson.dumps(value)
     if type(value) is tuple or type(value) is list:
-        return f"[{', '.join(map(_spelled, value))}]"
-    return _spelled_slowly(value)
+        # texts are written here and not by a call for each: most of what is spelled are lists of them
+        return b"[%b]" % b", ".join([orjson.dumps(v) if type(v) is str else _spelled(v) for v in value])
+    return _spelled_slowly(value).encode("utf-8", "surrogatepass")
 
 
 def _spelled_slowly(value: object) -> str:

@@ -14,6 +14,7 @@ import orjson
 
 from agora.core.errors import DataError
 from agora.core.json_text import clean_text
+from agora.core.quick_records import quick
 from agora.core.records import Conversation, JsonMap, Message, Provenance, Role, stable_id
 
 _ONLY_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -77,6 +78,9 @@ class Format:
     consent: str
     matches: Callable[[JsonMap], str | None]
     convert: Callable[[JsonMap, Origin], Conversation]
+
+
+_new_message, _new_conversation = quick(Message), quick(Conversation)
 
 
 def pick_role(raw: object, spellings: Mapping[str, Role]) -> Role:
@@ -222,7 +226,7 @@ def chain(
     check_turns(turns)
     metas = clean_json([turn.meta for turn in turns])  # one call: it costs more than most metas
     messages = [
-        Message(turn.role, clean_text(turn.content), str(i), str(i - 1) if i else None, clean)
+        _new_message(turn.role, clean_text(turn.content), str(i), str(i - 1) if i else None, clean)
         for i, (turn, clean) in enumerate(zip(turns, metas, strict=True))
     ]
     facts: JsonMap = {
@@ -233,9 +237,13 @@ def chain(
         facts["notes"] = list(notes)
     pairs = [(m.role, m.content) for m in messages]
     own_id = stable_id(provenance.source, provenance.source_id or f"line {provenance.line}", pairs)
-    return Conversation(own_id, tuple(messages), provenance, {}, clean_json(meta) | facts)
+    made: Conversation = _new_conversation(own_id, tuple(messages), provenance, {}, clean_json(meta) | facts)
+    return made
 
 
 def without(data: Mapping[str, Any], *keys: str) -> JsonMap:
     """The mapping without some keys."""
-    return {k: v for k, v in data.items() if k not in keys}
+    rest = dict(data)
+    for key in keys:
+        rest.pop(key, None)
+    return rest

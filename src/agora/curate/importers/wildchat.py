@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from hashlib import sha256
 
+from agora.core.quick_records import quick
 from agora.core.records import Conversation, JsonMap, Message, Provenance, Role
 from agora.curate.importers.base import (
     Format,
@@ -25,6 +26,7 @@ from agora.curate.importers.base import (
 )
 
 ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+_new_turn, _new_provenance = quick(Turn), quick(Provenance)
 _ONLY_IN_4_8M = frozenset({"usage", "openai_id", "token_counter", "system_fingerprint", "created"})
 _ODC_BY = "Every visitor was asked for consent to publish; ODC-BY 1.0 asks you to name WildChat as the source."
 _GATED = (
@@ -76,12 +78,12 @@ def _matches_lmsys(data: JsonMap) -> str | None:
 
 def _convert(data: JsonMap, origin: Origin, layout: Format) -> Conversation:
     turns = [
-        Turn(pick_role(t.get("role"), ROLES), text_of(t.get("content"), i), without(t, "role", "content"))
+        _new_turn(pick_role(t.get("role"), ROLES), text_of(t.get("content"), i), without(t, "role", "content"))
         for i, t in enumerate(list_of(data, "conversation"))
     ]
     # the hash repeats with the text; the log's own row number does not
     keys = [turns[0].meta.get("turn_identifier"), data.get("conversation_id"), data.get("conversation_hash")]
-    provenance = Provenance(
+    provenance = _new_provenance(
         source=layout.name,
         source_id=next((k for key in keys if (k := text_or_none(key))), ""),
         licence=layout.licence,
