@@ -15,13 +15,16 @@ import argparse
 import gzip
 import json
 import os
+import pickle
 import random
 import resource
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,13 +32,17 @@ import pyarrow.parquet as pq
 from agora.core.garbage import rare_collections
 from agora.core.tables import Rejects, read_rows
 from agora.curate.importers import import_conversations
+from agora.curate.importers.detect import format_named
+from agora.curate.importers.read import convert_row
 from agora.rooms.collect.importing import import_into_store
-from agora.rooms.collect.incoming import insert_ready, make_ready
+from agora.rooms.collect.incoming import insert_ready
 from agora.rooms.collect.linking.reference import link_reference
 from agora.rooms.collect.linking.rows import WILDCHAT_LOG, read_logs
 from agora.rooms.collect.linking.tree import link_tree
+from agora.rooms.collect.ready import make_ready
 from agora.store import Store
 
+T = TypeVar("T")
 SHARED = Path(os.environ.get("AGORA_SHARED", "../shared")) / "data/wildchat"
 
 
@@ -82,18 +89,34 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
+def parts(path: Path, store: Store) -> dict[str, float]:
+    """CPU seconds of each part of the way into a store, with what it costs to hand rows to another process."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def timed(name: str, job: Callable[[], T]) -> T:
+        began = time.process_time()
+        result = job()
+        spent[name] += time.process_time() - began
+        return result
+
+    rows, chosen, rejects = read_rows(path), format_named("wildchat-1m"), Rejects()
+    with rare_collections():
+        while batch := timed("read", lambda: list(islice(rows, 1000))):
+            found = timed("convert", lambda b=batch: [convert_row(path, chosen, row, rejects) for row in b])  # type: ignore[misc]
+            ready = timed("hash, compress", lambda f=found: [make_ready(one) for one in f])  # type: ignore[misc]
+            ready = timed("hand over", lambda r=ready: pickle.loads(pickle.dumps(r)))  # type: ignore[misc]
+            timed("insert", lambda r=ready: store.write(lambda c: insert_ready(c, r)))  # type: ignore[misc]
+    return spent
+
+
 def importing(folder: Path, count: int) -> None:
     """Conversations a CPU second, ours and the plain way, and the parts of ours."""
     path = folder / "rows.parquet"
     make_rows(path, count)
-    stages = {}
-    for name, work in (
-        ("read", lambda: sum(1 for _ in read_rows(path))),
-        ("read, convert", lambda: sum(1 for _ in import_conversations(path, rejects=Rejects()))),
-    ):
-        began = time.process_time()
-        work()
-        stages[name] = (time.process_time() - began) / count * 1e6
+    store = Store.open(str(folder / "parts.db"), keys=folder / "keys.json")
+    told = ", ".join(f"{name} {spent / count * 1e6:.0f}" for name, spent in parts(path, store).items())
+    store.close()
+    print(f"import of {count:,} conversations, CPU microseconds each: {told}")
     store = Store.open(str(folder / "ours.db"), keys=folder / "keys.json")
     began, clock = time.process_time(), time.perf_counter()
     import_into_store(store, path, rejects=folder / "bad.jsonl")
@@ -116,9 +139,6 @@ def importing(folder: Path, count: int) -> None:
     plain = (time.process_time() - began) / some
     store.close()
     size = sum(p.stat().st_size for p in folder.glob("ours.db*"))
-    print(f"import of {count:,} conversations, CPU microseconds each:")
-    for name, cost in stages.items():
-        print(f"  {name}: {cost:.0f}")
     print(
         f"  into the store: {ours / count * 1e6:.0f} ({count / ours:,.0f} a CPU second, {count / wall:,.0f} by clock)"
     )
@@ -135,7 +155,8 @@ def linking(folder: Path, most: int) -> None:
     """CPU microseconds a turn for logs of growing size."""
     said, rng = texts(), random.Random(0)
     for count in (most // 4, most):
-        path, rows, open_talks = folder / f"log{count}.jsonl", 0, []
+        path, rows = folder / f"log{count}.jsonl", 0
+        open_talks: list[tuple[int, list[dict[str, str]]]] = []
         with path.open("w") as out:
             while rows < count:
                 if not open_talks or rng.random() < 0.4:

@@ -21,6 +21,7 @@ from agora.core.json_text import dumps, loads
 from agora.core.schemas import META_JSON, META_SCHEMA, arrow_schema, column_packer, from_row, to_row
 
 BATCH_ROWS = 4096
+_ROWS_AT_ONCE = 256  # as Python objects: whoever wants the first rows does not wait for all of a batch
 Unpack = Callable[[Any], Any]
 
 
@@ -63,12 +64,13 @@ def parquet_rows(
         columns = [name for name in file.schema_arrow.names if name not in without] if without else None
         unpackers = [(name, unpack) for name, unpack in unpackers if name not in without]
         for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=columns):
-            rows = batch.slice(min(skip, batch.num_rows)).to_pylist()
-            skip -= batch.num_rows - len(rows)
-            for row in rows:
-                for name, unpack in unpackers:
-                    row[name] = unpack(row[name])
-                yield {"schema": schema_name} | row if schema_name else row
+            first = min(skip, batch.num_rows)
+            skip -= first
+            for at in range(first, batch.num_rows, _ROWS_AT_ONCE):
+                for row in batch.slice(at, _ROWS_AT_ONCE).to_pylist():
+                    for name, unpack in unpackers:
+                        row[name] = unpack(row[name])
+                    yield {"schema": schema_name} | row if schema_name else row
 
 
 def parquet_picked(
@@ -107,10 +109,10 @@ def parquet_num_rows(path: Path, source: Path | BinaryIO | None = None) -> int:
         return int(file.metadata.num_rows)
 
 
-def parquet_spans(path: Path, most: int = BATCH_ROWS) -> list[tuple[int, int]] | None:
-    """Runs of whole row groups of about ``most`` rows, as first row and the one after the last, from 0.
+def parquet_spans(path: Path, rows: int, most: int = BATCH_ROWS) -> list[tuple[int, int]] | None:
+    """Runs of whole row groups of about ``rows`` rows, as first row and the one after the last, from 0.
 
-    None where a row group is larger than that: reading its end would mean to read it from its beginning.
+    None where a row group is larger than ``most``: reading its end would mean to read it from its beginning.
     """
     with _reading(path, path) as file:
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
@@ -118,7 +120,7 @@ def parquet_spans(path: Path, most: int = BATCH_ROWS) -> list[tuple[int, int]] |
         return None
     spans: list[tuple[int, int]] = []
     for end, size in zip(accumulate(sizes), sizes, strict=True):
-        if spans and end - spans[-1][0] <= most:
+        if spans and end - spans[-1][0] <= rows:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((end - size, end))

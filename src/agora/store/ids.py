@@ -7,6 +7,7 @@ import threading
 import time
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [a + b for a in _CROCKFORD for b in _CROCKFORD]  # the digits of 10 bits
 _COUNTED = 1 << 20
 
 
@@ -31,14 +32,11 @@ def new_ids(count: int) -> list[str]:
     if count > _COUNTED:
         raise ValueError(f"at most {_COUNTED} ids are made together, got {count}")
     shared = _text(_ids.take(_COUNTED, None))[:-4]
-    digits = _CROCKFORD
-    return [
-        f"{shared}{digits[i >> 15]}{digits[i >> 10 & 31]}{digits[i >> 5 & 31]}{digits[i & 31]}" for i in range(count)
-    ]
+    return [f"{shared}{_PAIRS[i >> 10]}{_PAIRS[i & 1023]}" for i in range(count)]
 
 
 def _text(number: int) -> str:
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 class _Ascending:

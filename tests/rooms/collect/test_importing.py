@@ -23,7 +23,7 @@ from agora.core.workers import LocalRunner
 from agora.curate.importers import import_conversations
 from agora.rooms.collect import importing_workers
 from agora.rooms.collect.importing import import_into_store
-from agora.rooms.collect.incoming import make_ready
+from agora.rooms.collect.ready import MessageRow, make_ready
 from agora.rooms.collect.records import export_store, store_conversations, stored_conversations
 from agora.rooms.collect.removal import delete_conversations
 from agora.rooms.collect.tables import CONVERSATIONS, IMPORTS, MESSAGES
@@ -142,7 +142,7 @@ def test_workers_bring_the_same_rows_events_and_refusals_as_one_process(
     twice = pa.concat_tables([rows, pa.Table.from_pylist([bad], rows.schema), rows, rows.slice(3, 2)])
     pq.write_table(twice, tmp_path / "rows.parquet", row_group_size=3)
     monkeypatch.setattr(importing_workers, "LocalRunner", runner)
-    monkeypatch.setattr(importing_workers.parquet_spans, "__defaults__", (3,))
+    monkeypatch.setattr(importing_workers, "_SPAN_ROWS", 3)
     assert len(importing_workers.spans_of(tmp_path / "rows.parquet", 4)) == 6
     one, two = (_kept(tmp_path / f"w{n}", tmp_path / "rows.parquet", n) for n in (1, 2))
     assert one == two and one[0][:4] == (19, 18, 0, 1)
@@ -157,8 +157,8 @@ def test_no_message_is_older_than_the_one_it_answers() -> None:
         Message("user", "d", "3", "1", {"timestamp": "2024-05-01T09:00:00"}),
     )
     ready = make_ready(Conversation("x", messages, Provenance("s", created="2024-06-01T00:00:00Z")))
-    first = ready.messages[0]["created_us"]
-    assert [(m["created_us"] - first) / 1e6 for m in ready.messages] == [0, 2, 0, 2]
+    times = [MessageRow(*message).created_us for message in ready.messages]
+    assert [(time - times[0]) / 1e6 for time in times] == [0, 2, 0, 2]
 
 
 def test_a_repeated_row_of_one_file_is_kept_and_adds_nothing_later(store: Store, tmp_path: Path) -> None:

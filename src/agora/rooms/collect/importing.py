@@ -21,7 +21,8 @@ from agora.core.tables import Rejects
 from agora.curate.importers.detect import detect_format, format_named
 from agora.curate.importers.read import import_lines
 from agora.rooms.collect.importing_workers import ready_lines, spans_of
-from agora.rooms.collect.incoming import Added, Ready, insert_ready, make_ready
+from agora.rooms.collect.incoming import Added, insert_ready
+from agora.rooms.collect.ready import Ready, make_ready
 from agora.rooms.collect.tables import CONVERSATIONS, IMPORTS
 from agora.store import Store, events
 from agora.store.ids import new_id, now_us

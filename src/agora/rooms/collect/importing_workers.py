@@ -18,9 +18,10 @@ from agora.core.workers import LocalRunner
 from agora.curate.importers.base import Format
 from agora.curate.importers.detect import format_named
 from agora.curate.importers.read import BadRows, convert_row, with_own_id
-from agora.rooms.collect.incoming import Ready, make_ready
+from agora.rooms.collect.ready import Ready, make_ready
 
 _MAGIC = b"PAR1"
+_SPAN_ROWS = 1024  # what a worker makes at once: the fewer, the sooner the first are written and the last are made
 
 
 class Span(NamedTuple):
@@ -80,7 +81,7 @@ def spans_of(path: Path, start: int) -> list[Span]:
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             return []
-    left = [(max(first, start), stop) for first, stop in parquet_spans(path) or () if stop > start]
+    left = [(max(first, start), stop) for first, stop in parquet_spans(path, _SPAN_ROWS) or () if stop > start]
     return [Span(i, first, stop) for i, (first, stop) in enumerate(left)]
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, func, select
 
 from agora.core.records import Conversation, JsonMap, Message, Provenance
 from agora.rooms.collect.conversations import messages_of
-from agora.rooms.collect.incoming import Added, carried, insert_ready, make_ready
+from agora.rooms.collect.incoming import Added, insert_ready
+from agora.rooms.collect.ready import carried, make_ready
 from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
 from agora.rooms.collect.types import ChatMessage
 from agora.store import Store

@@ -21,7 +21,7 @@ CONVERSATIONS = Table(
     Column("automation_score", Float),
     Column("dup_cluster", String(26)),
     Column("import_id", String(26)),
-    Column("imported_zstd", LargeBinary),  # all that its source said of it; see agora.rooms.collect.incoming
+    Column("imported_zstd", LargeBinary),  # all that its source said of it; see agora.rooms.collect.ready
 )
 
 IMPORTS = Table(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agora.rooms.collect.incoming import Carried, carried
+from agora.rooms.collect.ready import Carried, carried
 from agora.rooms.collect.release.found import Findings, most_frequent
 
 
