@@ -23,7 +23,7 @@ from agora.rooms.collect.explore.indexer import index_all
 from agora.rooms.collect.explore.published import choices, find_published
 from agora.rooms.collect.explore.query import parse_query
 from agora.rooms.collect.explore.snippets import holds
-from agora.rooms.collect.release import plan, scan, shards
+from agora.rooms.collect.release import plan, scan
 from agora.rooms.collect.release.profiles import row_sha256, schema_of
 from agora.rooms.collect.release.retract import retract_release
 from agora.rooms.collect.release.settings import PROFILES
@@ -139,7 +139,6 @@ def test_a_list_in_many_pieces_gives_the_same_bytes(
     monkeypatch.setattr(scan, "_BATCH", 13)
     monkeypatch.setattr(scan, "_WRITTEN_AT_ONCE", 20)
     monkeypatch.setattr(plan, "_DEALT", 25)
-    monkeypatch.setattr(shards, "_BATCH", 7)
     build(store, tmp_path / "pieces", name="r", k=3)
     assert hashes(tmp_path / "pieces") == hashes(tmp_path / "whole")
 

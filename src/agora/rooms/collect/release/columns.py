@@ -1,8 +1,8 @@
-"""Files of columns beside a build, read and written a batch at a time so that memory does not grow with their rows."""
+"""Columns: put together from lists, and in files beside a build that are read and written a batch at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,3 +56,25 @@ def bytes_of(column: pa.Array) -> NDArray[Any]:
     width = column.type.byte_width
     held = np.frombuffer(column.buffers()[1], np.uint8, len(column) * width, column.offset * width)
     return held.reshape(-1, width)
+
+
+def arrays_of(fields: Iterable[pa.Field], columns: Mapping[str, Any], rows: int) -> list[pa.Array]:
+    """The columns in the order and with the types of some fields; those that are missing are null."""
+    import pyarrow as pa
+
+    given = [(columns.get(field.name), field.type) for field in fields]
+    return [pa.nulls(rows, kind) if values is None else array_of(values, kind) for values, kind in given]
+
+
+def array_of(values: Any, kind: pa.DataType) -> pa.Array:
+    """A list, or an array of a like type, as an array of a type."""
+    import pyarrow as pa
+
+    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
+
+
+def struct_of(kind: pa.StructType, columns: Mapping[str, Any], rows: int) -> pa.StructArray:
+    """Columns as one column, none of whose rows is null."""
+    import pyarrow as pa
+
+    return pa.StructArray.from_arrays(arrays_of(kind, columns, rows), fields=list(kind))

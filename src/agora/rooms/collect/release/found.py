@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, select
@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, s
 from agora.core.errors import UsageError
 from agora.curate.toxicity.rule import detoxify_of, is_any_toxic
 from agora.rooms.collect.enrich.annotations import KINDS
+from agora.rooms.collect.statistics.told import Verdicts, verdicts
 from agora.rooms.collect.tables import ANNOTATIONS, MESSAGES
 
 #: How versions of annotations begin that an operator made on one message; they come beside those of the pipeline.
@@ -25,10 +26,14 @@ BY_HAND = "person:"
 #: A kind and the version of it that a release uses.
 Wanted = frozenset[tuple[str, str]]
 Result = Mapping[str, Any]
+#: How much of moderation is read: that it was asked and what it says of minors; its verdicts; or its scores too.
+Moderation = Literal["asked", "verdicts", "scores"]
 _BIT = {kind: 1 << i for i, kind in enumerate(KINDS)}
 _NOTHING: Result = {}
+_NOT_FLAGGED: Result = {"flagged": False}
 _MINORS = ('minors":true', 'minors": true')
 _FIELD, _ENTRY = "\x1f", "\x1e"  # control characters, of which JSON holds none
+_TOX = f"{_ENTRY}tox{_FIELD}"
 _MOST_KNOWN = 20_000
 _NUMBERS = re.compile(r"(.*:)?v?\d{1,6}(\.\d{1,6})*")
 
@@ -102,6 +107,7 @@ class Findings:
     minors: bool = False  # any provider at any version: what was once said is not forgotten by a newer model
     telling: bool = False  # some moderation result says more than that its provider did not flag the message
     _tox: Mapping[str, Result | str] = _NOTHING
+    _verdicts: tuple[float, Verdicts] | None = None
 
     def add(self, kind: str, version: str, result_json: str, wanted: Wanted) -> None:
         """Take in an annotation."""
@@ -139,10 +145,12 @@ class Findings:
         """Moderation results by provider."""
         return {name: orjson.loads(r) if isinstance(r, str) else r for name, r in self._tox.items()}
 
-    @property
-    def providers(self) -> tuple[str, ...]:
-        """Those whose moderation results are known."""
-        return tuple(self._tox)
+    def verdicts(self, threshold: float) -> Verdicts:
+        """What the classifiers say, as statistics count it; a score of Detoxify's above the threshold is toxic."""
+        if self._verdicts is None or self._verdicts[0] != threshold:
+            told = self.tox if self.telling else dict.fromkeys(self._tox, _NOT_FLAGGED)
+            self._verdicts = threshold, verdicts(told, threshold)
+        return self._verdicts[1]
 
     @property
     def openai(self) -> Result | None:
@@ -174,17 +182,17 @@ class Findings:
 NOTHING = Findings()
 
 
-def annotations_column(*, scores: bool) -> ColumnElement[str | None]:
+def annotations_column(moderation: Moderation) -> ColumnElement[str | None]:
     """All annotations of a message as one text, for a query over ``messages``; :class:`Reader` takes it apart.
 
     A row a message is half the work of a row an annotation, for the database and for its reader.
 
     Args:
-        scores: also what moderation said; else only that it was asked, and what it says of minors.
+        moderation: ``asked`` leaves out what it said, but for what it says of minors.
     """
     a = ANNOTATIONS.c
     result: ColumnElement[str] = a.result_json
-    if not scores:
+    if moderation == "asked":
         of_minors = or_(*(a.result_json.like(f"%{sign}%") for sign in _MINORS))
         result = case((and_(a.kind == "tox", not_(of_minors)), ""), else_=a.result_json)
     entry = a.kind + _FIELD + a.pipeline_version + _FIELD + result
@@ -201,23 +209,45 @@ class Reader:
 
     Args:
         wanted: the versions that count.
+        moderation: how much of it the column holds and is kept.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._known: dict[str, Findings] = {}
+    def __init__(self, wanted: Wanted, moderation: Moderation) -> None:
+        self._wanted, self._moderation = wanted, moderation
+        self._known: dict[str | tuple[str, str], Findings] = {}
         self._entries: dict[str, tuple[int, str, Any]] = {}
 
     def read(self, told: str | None) -> Findings:
         """The findings of one message."""
         if not told:
             return NOTHING
-        found = self._known.get(told)
+        key = told if self._moderation == "asked" else self._key(told)
+        if key is None:
+            return self.read_anew(told)
+        found = self._known.get(key)
         if found is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            found = self._known[told] = self.read_anew(told)
+            found = self._known[key] = self.read_anew(told)
         return found
+
+    def _key(self, told: str) -> str | tuple[str, str] | None:
+        """What messages with the same findings have in common; None where hardly any two are the same.
+
+        Nearly every result of moderation has scores of its own. One that flags nothing tells of its provider alone.
+        """
+        rest, tox, tail = told.partition(_TOX)
+        if not tox:
+            return None if told.startswith(_TOX[1:]) else told
+        version, _, result = tail.partition(_FIELD)
+        if (
+            self._moderation == "scores"
+            or not _plainly_not(result)
+            or _ENTRY in result
+            or _provider(version) == "openai"
+        ):
+            return None
+        return None if _MINORS[0] in result or _MINORS[1] in result else (rest, version)
 
     def read_anew(self, told: str | None) -> Findings:
         """Findings that nobody else has."""

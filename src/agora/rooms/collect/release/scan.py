@@ -23,7 +23,7 @@ from agora.core.garbage import rare_collections
 from agora.rooms.collect.moderate.reviews import held_back
 from agora.rooms.collect.release.asked import Asked, engine_of, value_key
 from agora.rooms.collect.release.candidates import Candidates, Part, Talk, day_of
-from agora.rooms.collect.release.found import Findings, Reader, annotations_column, most_frequent
+from agora.rooms.collect.release.found import Findings, Moderation, Reader, annotations_column, most_frequent
 from agora.rooms.collect.release.gates import Tally
 from agora.rooms.collect.release.imported import Imported, fill_from_import
 from agora.rooms.collect.release.paths import Node
@@ -150,7 +150,7 @@ class _Run:
     def __init__(self, asked: Asked, rows_writer: Any, names_writer: Any) -> None:
         self.asked = asked
         self.candidates = Candidates(asked)
-        self.reader = Reader(asked.wanted)
+        self.reader = Reader(asked.wanted, _moderation(asked))
         self.rows: list[tuple[Any, ...]] = []
         self.names: set[tuple[bytes, bytes, int]] = set()
         self.tally = Tally()
@@ -286,6 +286,10 @@ def _headers(header_json: str | None) -> Mapping[str, str]:
     return found
 
 
+def _moderation(asked: Asked) -> Moderation:
+    return "verdicts" if asked.settings.selection.without_toxic else "asked"
+
+
 def _messages_query(asked: Asked) -> Any:
     """The messages of neighbors by id: size of the compressed text, whether it is empty, annotations, node.
 
@@ -293,7 +297,7 @@ def _messages_query(asked: Asked) -> Any:
     """
     m = MESSAGES.c
     node = (m.message_id, m.parent_id, m.role, m.status, m.created_us, func.coalesce(m.completed_us, m.created_us))
-    told = annotations_column(scores=asked.settings.selection.without_toxic)
+    told = annotations_column(_moderation(asked))
     return (
         select(m.conversation_id, func.length(m.content_zstd), m.content_sha256 == _EMPTY, told, *node)
         .where(m.conversation_id.between(bindparam("low"), bindparam("high")), m.created_us <= asked.as_of_us)

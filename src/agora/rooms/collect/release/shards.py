@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +18,20 @@ from agora.core.garbage import rare_collections
 from agora.core.json_text import dumps
 from agora.core.jsonl import read_json, write_json
 from agora.rooms.collect.release.asked import Asked, engine_of
-from agora.rooms.collect.release.columns import read_batches
 from agora.rooms.collect.release.found import Reader
 from agora.rooms.collect.release.gates import EXAMPLES
-from agora.rooms.collect.release.profiles import RowMaker, schema_of
+from agora.rooms.collect.release.planned import Planned, read_planned
+from agora.rooms.collect.release.profiles import RowMaker
+from agora.rooms.collect.release.said import Said, moderation_of, read_said
 from agora.rooms.collect.release.shown import slice_file
-from agora.rooms.collect.release.texts import Taken, Utterance, read_utterances, redact_conversation
+from agora.rooms.collect.release.texts import Taken, redact_all
 from agora.rooms.collect.statistics.tally import Choices, Tally
-from agora.rooms.collect.statistics.told import Told
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_BYTES = 256_000_000
-_BATCH = 500  # conversations read together, and written as one row group four at a time
-_GROUP = 2000
+_GROUP = 2000  # conversations that are read together and written as one row group
 
 
 @dataclass(slots=True)
@@ -53,18 +53,18 @@ class Counted:
     residual_ids: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
 
-    def take(self, talks: Sequence[Sequence[Utterance]]) -> None:
-        """Count conversations, many at once."""
-        every = [u for said in talks for u in said]
-        self.conversations += len(talks)
-        self.messages += len(every)
-        self.redacted += sum(any(u.redacted for u in said) for said in talks)
-        self.redacted_messages += sum([u.redacted for u in every])
-        self.toxic += sum(any(u.toxic for u in said) for said in talks)
-        self.toxic_messages.update([u.role for u in every if u.toxic])
-        self.by_role.update([u.role for u in every])
-        self.moderated["openai"] += sum([u.found.openai is not None for u in every])
-        self.moderated["detoxify"] += sum([u.found.detoxify is not None for u in every])
+    def take(self, said: Said) -> None:
+        """Count some conversations."""
+        self.conversations += len(said.spans)
+        self.messages += len(said.roles)
+        self.redacted += sum(said.any_of(said.redacted))
+        self.redacted_messages += sum(said.redacted)
+        self.toxic += sum(said.any_of(said.toxic))
+        self.toxic_messages.update(compress(said.roles, said.toxic))
+        self.by_role.update(said.roles)
+        telling = [found for found in said.found if found.telling]
+        self.moderated["openai"] += sum(found.openai is not None for found in telling)
+        self.moderated["detoxify"] += sum(found.detoxify is not None for found in telling)
 
     def add(self, other: Counted) -> None:
         """Add another shard's counts."""
@@ -155,60 +155,52 @@ class WriteShard:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema, maker, counted = schema_of(self.asked.settings.profile), RowMaker(self.asked), Counted()
-        rows: list[dict[str, Any]] = []
-        called: list[tuple[str, bytes, bytes, str | None, str | None, bytes]] = []
-        pack = zstandard.ZstdCompressor(3).compress
-        talks: list[list[Utterance]] = []
-        told: list[Told] = []
-        taken, tally = Taken(), Tally(choices_of(self.asked))
-
-        def write() -> None:
-            if not rows:
-                return
-            _write_rows(writer, rows, schema)
-            names.write_batch(pa.record_batch(list(zip(*called, strict=True)), schema=hashes_schema()))
-            counted.take(talks)
-            tally.add(told)
-            for held in (rows, called, talks, told):
-                held.clear()
-
+        maker, counted, taken, tally = RowMaker(self.asked), Counted(), Taken(), Tally(choices_of(self.asked))
         with (
             atomic_file(path) as out,
             atomic_file(hashes) as names_out,
-            pq.ParquetWriter(out, schema, compression="zstd") as writer,
+            pq.ParquetWriter(out, maker.schema, compression="zstd") as writer,
             pa.ipc.new_file(names_out, hashes_schema()) as names,
         ):
             for planned, said in self._conversations(index, taken, counted):
-                made = maker.make(planned, said)
-                talks.append(said)
-                told.append(maker.tell(planned, said))
-                text = pack(dumps([(u.role, u.text) for u in said])) if self.asked.texts_on_site else b""
-                rows.append(made.row)
-                shown = (planned["language"], told[-1].model, text)
-                called.append((planned["conversation_id"], made.sha256, planned["person"], *shown))
-                if len(rows) == _GROUP:
-                    write()
-            write()
+                try:
+                    made = maker.make(planned, said)
+                except (pa.ArrowException, OverflowError) as err:
+                    raise AgoraError(f"a row does not fit the profile's schema: {err}") from err
+                writer.write_batch(made.rows)
+                called = self._called(planned, said, made.sha256)
+                names.write_batch(pa.record_batch(called, schema=hashes_schema()))
+                counted.take(said)
+                tally.add(maker.tell(planned, said))
         counted.spans, counted.late_spans, counted.residual = taken.spans, taken.late, taken.residual
         counted.residual_ids, counted.exempt = sorted(taken.residual_ids), taken.exempt
         return counted, tally
 
-    def _conversations(
-        self, index: int, taken: Taken, counted: Counted
-    ) -> Iterator[tuple[Mapping[str, Any], list[Utterance]]]:
-        reader = Reader(self.asked.wanted)
+    def _called(self, planned: Planned, said: Said, digests: list[bytes]) -> list[Any]:
+        """The columns of :func:`hashes_schema`."""
+        pack = zstandard.ZstdCompressor(3).compress
+        texts = [b""] * len(planned)
+        if self.asked.texts_on_site:
+            turns = list(zip(said.roles, said.texts, strict=True))
+            texts = [pack(dumps(turns[start:end])) for start, end in said.spans]
+        names = [planned.column("conversation_id"), digests, planned.column("person")]
+        return [*names, planned.column("language"), said.last_models(), texts]
+
+    def _conversations(self, index: int, taken: Taken, counted: Counted) -> Iterator[tuple[Planned, Said]]:
+        """What is written together, as one row group."""
+        reader = Reader(self.asked.wanted, moderation_of(self.asked))
         with engine_of(self.asked.url).connect() as connection:
-            for planned in _at_once(read_batches(slice_file(self.asked, index))):
+            for planned in read_planned(slice_file(self.asked, index), _GROUP):
                 with connection.begin():
-                    read = read_utterances(connection, self.asked, planned, reader)
-                for row in planned:
-                    said = read.get(row["conversation_id"])
-                    if said is None:  # erased since it was planned
-                        counted.gone.append(row["conversation_id"])
-                        continue
-                    redact_conversation(self.asked, row["conversation_id"], said, self.public_names, taken)
-                    yield row, said
+                    said, gone = read_said(connection, self.asked, planned, reader)
+                if gone:  # erased since it was planned
+                    ids = planned.values("conversation_id")
+                    counted.gone += [ids[place] for place in gone]
+                    planned, said = planned.without(gone), said.without(gone)
+                if len(planned):
+                    ids = planned.values("conversation_id")
+                    redact_all(self.asked, ids, said, self.public_names, taken)
+                    yield planned, said
 
 
 def choices_of(asked: Asked) -> Choices:
@@ -222,35 +214,6 @@ def hashes_schema() -> pa.Schema:
 
     names = [("conversation_id", pa.string()), ("row_sha256", pa.binary(32)), ("person", pa.binary(32))]
     return pa.schema([*names, ("language", pa.string()), ("model", pa.string()), ("turns_zstd", pa.binary())])
-
-
-def _at_once(batches: Iterator[pa.RecordBatch]) -> Iterator[list[dict[str, Any]]]:
-    for batch in batches:
-        for at in range(0, batch.num_rows, _BATCH):
-            part = batch.slice(at, _BATCH)
-            rows = zip(*map(_values, part.columns), strict=True)
-            yield [dict(zip(part.schema.names, row, strict=True)) for row in rows]
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """A column as a list; one that repeats values reads each of them once."""
-    import pyarrow as pa
-
-    if not pa.types.is_dictionary(column.type):
-        whole = pa.types.is_integer(column.type) and not column.null_count
-        return list(column.to_numpy().tolist() if whole else column.to_pylist())
-    values = [*column.dictionary.to_pylist(), None]
-    codes: list[int] = column.indices.fill_null(len(values) - 1).to_numpy().tolist()
-    return [values[i] for i in codes]
-
-
-def _write_rows(writer: Any, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    import pyarrow as pa
-
-    try:
-        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
-    except (pa.ArrowException, OverflowError) as err:
-        raise AgoraError(f"a row does not fit the profile's schema: {err}") from err
 
 
 def examples_of(shards: Sequence[Shard]) -> list[str]:

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from hashlib import blake2b
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise, repeat
 from typing import Any
 
 from agora.core.records import JsonMap
 from agora.rooms.collect.statistics.repeats import LongPrompts
-from agora.rooms.collect.statistics.sizes import Count, Sample, Spread
-from agora.rooms.collect.statistics.told import Told, Utterance
+from agora.rooms.collect.statistics.sizes import Count, Sample, Spread, count_words
+from agora.rooms.collect.statistics.told import Columns, Told, Verdicts, columns_of
 
 PARTS = {"user": "user", "assistant": "chatbot"}
 CLASSIFIERS = ("detoxify", "openai_moderation")
@@ -115,81 +115,84 @@ class Tally:
         self.long = LongPrompts(choices.long_chars)
         self.empty = 0
 
-    def add(self, told: Sequence[Told]) -> None:
+    def add(self, told: Columns) -> None:
         """Count conversations, many at once: counters are quick with lists and slow with single values."""
-        rounds = [one.rounds for one in told]
-        self.conversations += len(told)
-        self.rounds.add(rounds)
-        self.multi += sum(n > 1 for n in rounds)
-        self.over_ten += sum(n > 10 for n in rounds)
-        self.subjects.update([blake2b(one.subject.encode(), digest_size=8).digest() for one in told if one.subject])
-        self.models.update([one.model for one in told if one.model])
-        self.countries.update([one.country for one in told if one.country])
-        self.prompt_categories.update([one.category for one in told if one.category])
+        self.conversations += len(told.ids)
+        self.rounds.add(told.rounds)
+        self.multi += sum([n > 1 for n in told.rounds])
+        self.over_ten += sum([n > 10 for n in told.rounds])
+        subjects = {subject for subject in told.subjects if subject}
+        self.subjects.update([blake2b(subject.encode(), digest_size=8).digest() for subject in subjects])
+        self.models.update(filter(None, told.models))
+        self.countries.update(filter(None, told.countries))
+        self.prompt_categories.update(filter(None, told.categories))
         self._times(told)
         for role, part in PARTS.items():
-            self._utterances(part, [u for one in told for u in one.utterances if u.role == role])
-        for one in told:
-            first = next((u.content for u in one.utterances if u.role == "user"), None)
+            own = [i for i, found in enumerate(told.roles) if found == role]
+            self._texts(part, [told.texts[i] for i in own], [told.languages[i] for i in own])
+        for role, own_verdicts in zip(told.roles, told.verdicts, strict=True):
+            if own_verdicts.detoxify or own_verdicts.categories:
+                self._details(PARTS[role], own_verdicts)
+        for i, (start, end) in enumerate(pairwise(told.starts)):
+            first = next((at for at in range(start, end) if told.roles[at] == "user"), None)
             if first is not None:
-                self.sample.add(first, one.id)
+                self.sample.add(told.texts[first], told.ids[i])
             if self.choices.long_chars:
-                self._long_prompts(one)
+                self._long_prompts(told, told.subjects[i], start, end)
 
-    def _times(self, told: Sequence[Told]) -> None:
+    def _times(self, told: Columns) -> None:
         """Days, and by month: conversations, turns, and what the classifiers say."""
-        days = [one.created[:10] for one in told if one.created]
-        if days:
-            self.first = min([self.first or days[0], *days])
-            self.last = max([self.last or days[0], *days])
-        verdicts: Counter[tuple[str, str, tuple[tuple[str, bool], ...]]] = Counter()
-        for one in told:
-            month = one.created[:7] if one.created else ""
-            questions = sum([u.role == "user" for u in one.utterances])
-            self.turns += questions
+        days = [created[:10] for created in told.created if created]
+        days += [day for day in (self.first, self.last) if day]
+        self.first, self.last = min(days, default=None), max(days, default=None)
+        months = [created[:7] if created else "" for created in told.created]
+        self.turns += told.roles.count("user")
+        for month, talks in Counter(months).items():
             if month:
-                held = self.months.get(month)
-                if held is None:
-                    held = self.months[month] = Month()
-                held.conversations += 1
-                held.turns += questions
-            verdicts.update([(month, u.role, tuple(u.flagged.items())) for u in one.utterances])
-        for (month, role, said), times in verdicts.items():
-            self.toxic[PARTS[role]].add(dict(said), times)
+                self.months.setdefault(month, Month()).conversations += talks
+        lengths = [end - start for start, end in pairwise(told.starts)]
+        of_utterance = chain.from_iterable(map(repeat, months, lengths))
+        # equal verdicts are often the same object, and what is told of an object is looked up once
+        by_object = {id(found): tuple(found.flagged.items()) for found in told.verdicts}
+        said: Counter[tuple[str, str, tuple[tuple[str, bool], ...]]] = Counter()
+        same = Counter(zip(of_utterance, told.roles, map(id, told.verdicts), strict=True))
+        for (month, role, key), times in same.items():
+            said[month, role, by_object[key]] += times
+        for (month, role, flagged), times in said.items():
+            self.toxic[PARTS[role]].add(dict(flagged), times)
             if month:
-                self.months[month].toxic[PARTS[role]].add(dict(said), times)
+                held = self.months[month]
+                held.turns += times * (role == "user")
+                held.toxic[PARTS[role]].add(dict(flagged), times)
 
-    def _utterances(self, part: str, said: Sequence[Utterance]) -> None:
-        texts = [u.content for u in said]
-        self.sizes["words", part].add([len(text.split()) for text in texts])
+    def _texts(self, part: str, texts: Sequence[str], languages: Sequence[str | None]) -> None:
+        words = count_words(texts)
+        self.sizes["words", part].add(words)
         self.sizes["characters", part].add([len(text) for text in texts])
         if self.choices.tokens:
             self.sizes["tokens", part].add([self.choices.tokens(text) for text in texts])
-        self.empty += sum([not text or text.isspace() for text in texts])
-        languages = [u.language for u in said if u.language]
-        self.turn_languages.update(languages)
+        self.empty += words.count(0)
+        self.turn_languages.update(filter(None, languages))
         if part == "user":
-            self.prompt_languages.update(languages)
-        for utterance in said:
-            if utterance.detoxify or utterance.categories:
-                self._details(part, utterance)
+            self.prompt_languages.update(filter(None, languages))
 
-    def _details(self, part: str, utterance: Utterance) -> None:
-        if utterance.detoxify:
+    def _details(self, part: str, found: Verdicts) -> None:
+        if found.detoxify:
             self.detail_seen["detoxify"] += 1
-            self.detoxify.update(n for n, score in utterance.detoxify.items() if score > self.choices.threshold)
-        if utterance.categories:
+            self.detoxify.update(n for n, score in found.detoxify.items() if score > self.choices.threshold)
+        if found.categories:
             self.detail_seen["openai_moderation"] += 1
-            self.categories.update({name.partition("/")[0] for name, flag in utterance.categories.items() if flag})
-            if part == "user" and utterance.flagged.get("openai_moderation"):
+            self.categories.update({name.partition("/")[0] for name, flag in found.categories.items() if flag})
+            if part == "user" and found.flagged.get("openai_moderation"):
                 self.flagged_prompts += 1
-                self.flagged_sexual += any(f and n.startswith("sexual") for n, f in utterance.categories.items())
+                self.flagged_sexual += any(f and n.startswith("sexual") for n, f in found.categories.items())
 
-    def _long_prompts(self, one: Told) -> None:
-        for before, utterance in pairwise(one.utterances):
-            if before.role == "user" and utterance.role == "assistant":
-                toxic = any(utterance.flagged.values()) if utterance.flagged else None
-                self.long.add(before.content, one.subject, toxic_reply=toxic)
+    def _long_prompts(self, told: Columns, subject: str | None, start: int, end: int) -> None:
+        for before, at in pairwise(range(start, end)):
+            if told.roles[before] == "user" and told.roles[at] == "assistant":
+                flagged = told.verdicts[at].flagged
+                toxic = any(flagged.values()) if flagged else None
+                self.long.add(told.texts[before], subject, toxic_reply=toxic)
 
     def merge(self, other: Tally) -> None:
         """Add the counts of another part of the data set. Repeated long prompts are not among them."""
@@ -256,7 +259,7 @@ def count(told: Iterable[Told], choices: Choices | None = None) -> Tally:
     """Count conversations."""
     tally, told = Tally(choices or Choices()), iter(told)
     while batch := list(islice(told, _AT_ONCE)):
-        tally.add(batch)
+        tally.add(columns_of(batch))
     return tally
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agora.core.records import Conversation, JsonMap, Message
 from agora.core.tables import Rejects
@@ -38,7 +39,7 @@ class Utterance(NamedTuple):
 class Verdicts(NamedTuple):
     """What the classifiers say of one message, as :class:`Utterance` has it."""
 
-    flagged: dict[str, bool]
+    flagged: Mapping[str, bool]
     detoxify: Mapping[str, float]
     categories: Mapping[str, bool]
 
@@ -54,6 +55,46 @@ class Told(NamedTuple):
     created: str | None
     rounds: int
     utterances: tuple[Utterance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Many conversations, a list a fact: the first seven have an entry a conversation, as :class:`Told` has them.
+
+    Conversation i has the utterances ``starts[i]:starts[i + 1]``, all of them users' and assistants'.
+    """
+
+    ids: Sequence[str]
+    subjects: Sequence[str | None]
+    models: Sequence[str | None]
+    countries: Sequence[str | None]
+    categories: Sequence[str | None]
+    created: Sequence[str | None]
+    rounds: Sequence[int]
+    starts: Sequence[int]
+    roles: Sequence[str]
+    texts: Sequence[str]
+    languages: Sequence[str | None]
+    verdicts: Sequence[Verdicts]
+
+
+def columns_of(told: Sequence[Told]) -> Columns:
+    """Conversations as columns."""
+    every = [u for one in told for u in one.utterances]
+    return Columns(
+        ids=[one.id for one in told],
+        subjects=[one.subject for one in told],
+        models=[one.model for one in told],
+        countries=[one.country for one in told],
+        categories=[one.category for one in told],
+        created=[one.created for one in told],
+        rounds=[one.rounds for one in told],
+        starts=[0, *accumulate(len(one.utterances) for one in told)],
+        roles=[u.role for u in every],
+        texts=[u.content for u in every],
+        languages=[u.language for u in every],
+        verdicts=[Verdicts(u.flagged, u.detoxify, u.categories) for u in every],
+    )
 
 
 def told_by_file(path: Path, *, format: str = "auto", rejects: Rejects, threshold: float) -> Iterator[Told]:
@@ -116,7 +157,7 @@ def tell(conversation: Conversation, notes: Mapping[str, JsonMap], threshold: fl
         country=next((c for c in places if c), row.get("country")),
         category=_category(conversation),
         created=conversation.provenance.created,
-        rounds=rounds_of(conversation.messages),
+        rounds=rounds_of((m.id, m.parent, m.role) for m in conversation.messages),
         utterances=utterances,
     )
 
@@ -186,18 +227,9 @@ def _category(conversation: Conversation) -> str | None:
     return value if isinstance(value, str) else None
 
 
-class _Node(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def parent(self) -> str | None: ...
-    @property
-    def role(self) -> str: ...
-
-
-def rounds_of(messages: Iterable[_Node]) -> int:
-    """User messages on the longest path, one look at each message; parents come before their children."""
+def rounds_of(messages: Iterable[tuple[str, str | None, str]]) -> int:
+    """User messages on the longest path, one look at each message: id, parent, role; parents before their children."""
     above: dict[str | None, int] = {None: 0}
-    for message in messages:
-        above[message.id] = above.get(message.parent, 0) + (message.role == "user")
+    for own, parent, role in messages:
+        above[own] = above.get(parent, 0) + (role == "user")
     return max(above.values())
