@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from agora import __version__
 from agora.core.errors import DataError, UsageError
 from agora.core.files import missing, sha256_file
+from agora.core.garbage import rare_collections
 from agora.core.json_rows import Row
 from agora.core.jsonl import Rejects, read_json, write_json
 from agora.core.records import JsonMap
@@ -249,7 +250,7 @@ def curate(
         raise UsageError("the output would replace the input", where=str(out), hint="name another file with --out")
     began = time.perf_counter()
     sources = [open_source(one, format) for one in paths]
-    with Rejects(beside(out, "rejects.jsonl")) as rejects:
+    with rare_collections(), Rejects(beside(out, "rejects.jsonl")) as rejects:
         work = Curation(sources, out, verb, steps, rejects)
         yield work
     work.finish(config, seed, time.perf_counter() - began)

@@ -23,6 +23,8 @@ class Scale:
 
     def match(self, value: object) -> str | None:
         """The value of the scale that a spelling stands for: any case, in brackets or quotes, ``_`` for a space."""
+        if value in self.values:  # nearly all of them
+            return str(value)
         return _spelling(value, self) if isinstance(value, str) else None
 
     def nearest(self, word: str) -> str | None:
