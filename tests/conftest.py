@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.examples import examples
+from tests.postgres import postgres_server
 from tests.shared import SHARED
 
 settings.register_profile("agora", max_examples=examples(100))
@@ -41,10 +43,17 @@ def shared_dir() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server, one for all tests of a process; skips with a reason where there is none."""
+    with postgres_server() as url:
+        yield url
+
+
 @pytest.fixture
 def still_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits' clock stands still, so that a test which counts tries cannot cross from one window into the next."""
-    from agora.store import limits
+    from agora.store import ids, limits
 
-    at = limits.now_us()
+    at = ids.now_us()
     monkeypatch.setattr(limits, "now_us", lambda: at)

@@ -19,8 +19,8 @@ from agora.site.pages import Site
 from agora.site.security import BodyLimit, Cookies, form_token, same_form_token, same_origin
 from agora.site.settings import SiteSettings
 from agora.site.translations import Words, choose_locale
-from agora.store import Store
 from agora.store.keys import Keys
+from tests.stores import store_in
 
 PROXIES = SiteSettings(trusted_proxies=("10.0.0.0/8", "fd00::/8")).proxies
 
@@ -74,7 +74,7 @@ def test_both_languages_have_the_same_words_with_the_same_gaps() -> None:
 
 
 def test_a_language_without_words_is_one_clear_line(tmp_path: Path) -> None:
-    store = Store.open(str(tmp_path / "a.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     with pytest.raises(DataError, match="no words in 'fr'"):
         Site(SiteSettings(locales=("en", "fr")), store, ("agora.site",))
     store.close()

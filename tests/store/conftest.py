@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agora.store import Store
-from tests.postgres import fresh_database, postgres_server
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
+from tests.stores import migrated_database, migrated_file
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that is migrated and empty."""
     if request.param == "sqlite":
-        return str(tmp_path / "store.db")
-    return fresh_database(request.getfixturevalue("postgres"), f"t{uuid.uuid4().hex}")
+        return migrated_file(tmp_path / "store.db")
+    return migrated_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

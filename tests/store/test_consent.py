@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_the_second_step_is_taken_once_and_after_the_first(store: Store) -> None
     subject, _ = _published(store)
     for who in (subject.id, "nobody"):
         with pytest.raises(ConsentError, match="each step is taken once"):
-            store.write(lambda c, who=who: decide_publication(c, store.keys, who, TEXT, publish=True))
+            store.write(partial(decide_publication, keys=store.keys, subject_id=who, text=TEXT, publish=True))
 
 
 def test_words_that_changed_between_the_steps_are_refused(store: Store) -> None:

@@ -51,9 +51,13 @@ def test_a_mistyped_file_of_keys_is_told_and_nothing_is_made(tmp_path: Path, mon
     assert not (tmp_path / "keyz.json").exists()
 
 
-def test_a_store_that_is_there_is_opened(store_url: str, tmp_path: Path) -> None:
-    Store.open(store_url, keys=tmp_path / "keys.json").close()
-    Store.open(store_url, keys=tmp_path / "keys.json", make=False).close()
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_store_that_was_made_is_opened(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    url = str(tmp_path / "store.db")
+    if kind == "postgresql":
+        url = fresh_database(request.getfixturevalue("postgres"), "new")
+    Store.open(url, keys=tmp_path / "keys.json").close()
+    Store.open(url, keys=tmp_path / "keys.json", make=False).close()
 
 
 def test_an_empty_database_of_a_server_is_no_store(postgres: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from agora.core.errors import AgoraError
 from agora.store import Store
 from agora.store.events import Event, append, verify
 from agora.store.tables import EVENTS
+from tests.stores import store_in
 
 _CHILD = """
 import sys
@@ -44,7 +45,7 @@ def test_a_failing_job_undoes_itself_and_nothing_else(store: Store) -> None:
 
 
 def test_jobs_in_line_are_finished_before_the_store_closes(tmp_path: Path) -> None:
-    store = Store.open(str(tmp_path / "a.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     futures = [store.submit(lambda c: append(c, Event("x"))) for _ in range(100)]
     store.close()
     assert [future.result() for future in futures] == list(range(1, 101))
@@ -63,5 +64,5 @@ def test_what_was_acknowledged_survives_kill_9(store_url: str, tmp_path: Path, a
     store = Store.open(store_url, keys=tmp_path / "keys.json")
     with store.reading() as connection:
         assert verify(connection).events >= last
-        assert connection.scalar(select(func.count()).select_from(EVENTS)) >= last
+        assert connection.scalars(select(func.count()).select_from(EVENTS)).one() >= last
     store.close()

@@ -19,6 +19,7 @@ from agora.store import Store
 from tests.rooms.collect.live import ScriptedModel, live_app, settings
 from tests.rooms.collect.release.built import build
 from tests.rooms.collect.release.synthetic import fill
+from tests.stores import store_in
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def released_site(folder: Path, *, explore: dict[str, Any] | None = None, **more
 @contextmanager
 def released_store(folder: Path, **more: Any) -> Iterator[Store]:
     """The store alone, see :func:`release_first`."""
-    store = Store.open(str(folder / "store.db"), keys=folder / "keys.json")
+    store = store_in(folder)
     release_first(store, folder, **more)
     yield store
     store.close()

@@ -19,6 +19,7 @@ from agora.store.accounts import Role
 from agora.store.tables import EVENTS
 from agora.web.app import create_app
 from tests.rooms.collect.live import ScriptedModel, running, settings
+from tests.stores import store_in
 
 RIGHT = "correct horse battery"
 PAGE = {"accept": "text/html"}
@@ -26,7 +27,7 @@ PAGE = {"accept": "text/html"}
 
 @contextmanager
 def _site(folder: Path, chosen: ServeSettings) -> Iterator[tuple[str, Store]]:
-    store = Store.open(str(folder / "store.db"), keys=folder / "keys.json")
+    store = store_in(folder)
     store.write(lambda c: accounts.add_account(c, "ada", Role.ADMIN, RIGHT))
     store.write(lambda c: accounts.add_account(c, "mo", Role.MODERATOR, RIGHT))
     app = create_app(chosen, store, ScriptedModel())
@@ -150,7 +151,7 @@ def test_signing_in_anew_ends_the_session_before(visit: httpx.Client, address: s
 
 @pytest.mark.parametrize("cookie", ["", "x", "x" * 4000, "' OR '1'='1", "%00", "é".encode().decode("latin-1")])
 def test_a_forged_cookie_is_nobody(address: str, cookie: str) -> None:
-    answer = httpx.get(f"{address}/for-admins", headers={"cookie": f"operator={cookie}".encode("latin-1")})
+    answer = httpx.get(f"{address}/for-admins", headers={b"cookie": f"operator={cookie}".encode("latin-1")})
     assert answer.status_code == 401
 
 

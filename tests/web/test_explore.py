@@ -6,10 +6,12 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from agora.core.records import Conversation
 from agora.core.tables import read_records
@@ -25,6 +27,7 @@ from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publi
 from agora.store.ids import now_us
 from agora.store.tables import EVENTS, SUBJECTS
 from tests.rooms.collect.live import Person, ScriptedModel, bytes_in, live_app, settings
+from tests.stores import store_in
 
 PASSWORD = "correct horse battery"
 TEXT = ConsentText("1", "en", "terms", "publication")
@@ -166,7 +169,7 @@ def fill(store: Store, groups: dict[str, int]) -> None:
 def test_no_public_count_has_fewer_people_behind_it_than_the_operator_says(
     tmp_path: Path, groups: dict[str, int], shown: dict[str | None, int]
 ) -> None:
-    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     fill(store, groups)
     with store.reading() as connection:
         numbers = public_numbers(connection, 20)
@@ -186,6 +189,10 @@ def test_the_operator_can_keep_the_counts_private(tmp_path: Path) -> None:
         assert operator(address).http.get("/explore").status_code == 200
 
 
+def _annotate(connection: Connection, row: dict[str, Any]) -> None:
+    connection.execute(insert(ANNOTATIONS), row)
+
+
 def test_the_map_tells_which_conversations_hold_the_words(served: tuple[str, Store]) -> None:
     address, store = served
     person = Person(address).consent()
@@ -198,9 +205,7 @@ def test_the_map_tells_which_conversations_hold_the_words(served: tuple[str, Sto
             ("topic", {"topic": i // 2, "x": i, "y": 0, "terms": [f"t{i}"]}),
         ):
             row = {"message_id": first, "kind": kind, "pipeline_version": "1", "created_us": now_us()}
-            store.write(
-                lambda c, r=row, t=result: c.execute(insert(ANNOTATIONS).values(**r, result_json=json.dumps(t)))
-            )
+            store.write(partial(_annotate, row={**row, "result_json": json.dumps(result)}))
     sum(index_all(store))
     http = operator(address).http
     page = http.get("/explore/map", params={"words": "swallows"}).text

@@ -9,6 +9,7 @@ import pytest
 
 from agora.store import Store
 from tests.rooms.collect.live import Person
+from tests.stores import store_in
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +23,6 @@ def _visitors_leave() -> Iterator[None]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store in a file."""
-    opened = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    opened = store_in(tmp_path)
     yield opened
     opened.close()

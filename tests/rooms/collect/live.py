@@ -22,6 +22,7 @@ from agora.rooms.collect.types import Params
 from agora.rooms.collect.upstream import Piece, Turns
 from agora.store import Store
 from agora.web.app import create_app
+from tests.stores import migrated_file
 
 Script = Callable[[Turns], AsyncIterator[Piece]]
 
@@ -80,7 +81,7 @@ def running(app: Any) -> Iterator[str]:
 @contextmanager
 def live_app(folder: Path, model: Any, chosen: ServeSettings | None = None, url: str | None = None) -> Iterator[Any]:
     """The app over a store in a folder; gives its address and the store."""
-    store = Store.open(url or str(folder / "store.db"), keys=folder / "keys.json")
+    store = Store.open(url or migrated_file(folder / "store.db"), keys=folder / "keys.json")
     with running(create_app(chosen or settings(), store, model)) as address:
         yield address, store
     store.close()

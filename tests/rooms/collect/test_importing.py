@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -30,28 +29,12 @@ from agora.rooms.collect.tables import CONVERSATIONS, IMPORTS, MESSAGES
 from agora.store import Store
 from agora.store.events import verify
 from agora.store.tables import EVENTS
-from tests.postgres import fresh_database, postgres_server
+from tests.store.conftest import store, store_url
+from tests.stores import store_in
+
+__all__ = ["store", "store_url"]
 
 PUBLISHED = {"wildchat-1m": "wildchat_1m", "wildchat-4.8m": "wildchat_4_8m", "lmsys-chat-1m": "lmsys_chat_1m"}
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    name = f"t{os.urandom(8).hex()}"
-    url = (
-        str(tmp_path / "store.db")
-        if request.param == "sqlite"
-        else fresh_database(request.getfixturevalue("postgres"), name)
-    )
-    opened = Store.open(url, keys=tmp_path / "keys.json")
-    yield opened
-    opened.close()
 
 
 def _lines(path: Path, count: int, start: int = 0) -> Path:
@@ -98,7 +81,7 @@ def test_real_files_are_kept_whole_and_once(
     tmp_path: Path, shared_dir: Path, file: str, conversations: int, messages: int
 ) -> None:
     path = shared_dir / "data" / "wildchat" / "formats" / file
-    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     for new in (conversations, 0):
         done = import_into_store(store, path, rejects=tmp_path / "bad.jsonl")
         assert (done.new, done.duplicate, done.messages) == (new, conversations - new, messages if new else 0)
@@ -113,7 +96,7 @@ def test_real_files_are_kept_whole_and_once(
 def _kept(folder: Path, source: Path, workers: int) -> tuple[Any, Any, bytes]:
     """What an import says, what is in the store then, and the file of refused rows."""
     folder.mkdir()
-    store = Store.open(str(folder / "store.db"), keys=folder / "keys.json")
+    store = store_in(folder)
     done = import_into_store(store, source, rejects=folder / "bad.jsonl", workers=workers)
     held = list(stored_conversations(store, original_ids=True))
     with store.reading() as connection:

@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,9 +28,9 @@ from agora.store.ids import now_us
 from agora.store.spending import spent, today
 from tests.rooms.collect.begun import begin
 from tests.rooms.collect.live import Person, ScriptedModel, live_app, text_of
-from tests.store.conftest import postgres, store, store_url
+from tests.store.conftest import store, store_url
 
-__all__ = ["postgres", "store", "store_url"]
+__all__ = ["store", "store_url"]
 
 TEXT = ConsentText("1", "en", "terms", "publication")
 
@@ -107,7 +109,7 @@ def test_a_process_that_slept_for_long_still_ends_its_reply(store: Store) -> Non
     store.write(lambda c: conversations.finish_reply(c, reply, "all of it", Ending(Status.COMPLETE)))
     assert _status(store, reply) == Status.COMPLETE
     for lease in (mine, other):
-        store.write(lambda c, lease=lease: leases.give_back(c, lease))
+        store.write(partial(leases.give_back, process_id=lease))
 
 
 _SERVER = """
@@ -164,7 +166,7 @@ def test_a_starting_server_leaves_the_replies_of_a_living_one_alone(tmp_path: Pa
             assert events[-1]["data"]["status"] == "complete"
 
 
-def _events(address: str, cookies: httpx.Cookies, reply: str) -> list[dict[str, object]]:
+def _events(address: str, cookies: httpx.Cookies, reply: str) -> list[dict[str, Any]]:
     from tests.rooms.collect.live import read_events
 
     with httpx.Client(base_url=address, cookies=cookies, timeout=60) as http:

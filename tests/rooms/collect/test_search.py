@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -44,27 +44,13 @@ from agora.store.consent import ConsentText, Visitor, accept_terms, decide_publi
 from agora.store.database import writing
 from agora.store.ids import now_us
 from tests.examples import examples
-from tests.postgres import fresh_database, postgres_server
 from tests.rooms.collect.begun import begin
+from tests.store.conftest import store, store_url
+from tests.stores import store_in
+
+__all__ = ["store", "store_url"]
 
 TEXT = ConsentText("1", "en", "terms", "publication")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "sqlite":
-        url = str(tmp_path / "store.db")
-    else:
-        url = fresh_database(request.getfixturevalue("postgres"), f"t{uuid.uuid4().hex}")
-    opened = Store.open(url, keys=tmp_path / "keys.json")
-    yield opened
-    opened.close()
 
 
 def put(store: Store, *chats: tuple[str, ...], source: str = "test", model: str | None = None) -> None:
@@ -206,7 +192,7 @@ def test_the_published_counts_of_two_character_words_are_those_of_a_plain_scan(
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines if '"sentences"' in line]
     texts = [r["text"] for r in rows if r["kind"] == "sentences" and r["lang"] in ("zh", "ja", "ko", "th", "en")]
-    opened = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    opened = store_in(tmp_path)
     put(opened, *((text,) for text in texts))
     assert index(opened) == len(texts)
     for word, expected in (("学习", 6), ("研究", 8), ("学生", 4)):
@@ -316,7 +302,7 @@ def test_a_store_from_before_the_counts_is_counted_when_it_is_opened(store: Stor
 
 @pytest.mark.slow
 def test_pages_go_past_ten_thousand_without_a_gap_or_a_double(tmp_path: Path) -> None:
-    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     put(store, *((f"common word{i}",) for i in range(10_400)))
     index(store)
     for words in ("common", ""):
@@ -345,7 +331,7 @@ def test_erased_words_leave_the_index_and_its_files(store: Store, tmp_path: Path
     store.write(lambda c: erase_conversations(c, subject, held[1]))
     assert len(found(store, word)) == 2 and len(found(store, "学习")) == 2
     for conversation in (held[0], held[2]):
-        store.write(lambda c, which=conversation: erase_conversations(c, subject, which))
+        store.write(partial(erase_conversations, subject_id=subject, only=conversation))
     assert found(store, word) == []
     index(store)
     scrub(store.engine)
@@ -358,7 +344,7 @@ def test_erased_words_leave_the_index_and_its_files(store: Store, tmp_path: Path
 
 
 def test_a_long_index_is_cleaned_too(tmp_path: Path) -> None:
-    store, word = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json"), "zirconiumwalrus"
+    store, word = store_in(tmp_path), "zirconiumwalrus"
     subject, rng = subject_of(store), random.Random(0)
     conversation = store.write(lambda c: conversations.create_conversation(c, subject))
     for _ in range(7):  # many segments of many sizes
@@ -409,7 +395,7 @@ def test_erasing_while_the_index_is_built_leaves_nothing(store: Store) -> None:
             conversation = store.write(lambda c: conversations.create_conversation(c, subject))
             say(store, subject, conversation, f"ephemeral text {i}")
             if i % 3:
-                store.write(lambda c, which=conversation: erase_conversations(c, subject, which))
+                store.write(partial(erase_conversations, subject_id=subject, only=conversation))
     finally:
         stop.set()
         thread.join(30)
@@ -421,7 +407,7 @@ def test_erasing_while_the_index_is_built_leaves_nothing(store: Store) -> None:
 
 @pytest.mark.slow
 def test_a_build_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
-    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     put(store, *((f"common word{i} " + "filler " * 200,) for i in range(1500)))
     script = (
         "import sys; from pathlib import Path; from agora.store import Store;"
@@ -445,7 +431,7 @@ def test_a_build_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_a_reader_who_waits_to_write_is_not_held_up_by_scrubbing(tmp_path: Path) -> None:
-    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     store.write(lambda c: c.execute(update(SEARCH_STATE).values(version=0)))  # something in the write-ahead log
     with store.reading() as connection:
         connection.execute(select(SEARCH_STATE)).all()

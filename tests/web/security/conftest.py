@@ -10,10 +10,7 @@ import pytest
 
 from agora.store import accounts
 from tests.rooms.collect.live import ScriptedModel
-from tests.store.conftest import postgres
 from tests.web.security.routes import whole_site
-
-__all__ = ["postgres"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from agora.store import Store
 from agora.web.app import create_app
 from tests.rooms.collect.live import ScriptedModel, running, settings
+from tests.stores import migrated_file
 from tests.web.operators import add_operators
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -71,7 +72,7 @@ def whole_site(
     folder: Path, model: ScriptedModel, url: str | None = None, **collect: Any
 ) -> Iterator[tuple[str, FastAPI, Store]]:
     """The app with operators, over a store in a folder or a database: its address, itself, the store."""
-    store = Store.open(url or str(folder / "store.db"), keys=folder / "keys.json")
+    store = Store.open(url or migrated_file(folder / "store.db"), keys=folder / "keys.json")
     add_operators(store)
     chosen = settings(**collect)
     site = chosen.site.model_copy(update={"sign_in_tries_per_minute": 10_000, "sign_in_tries_per_name": 10_000})

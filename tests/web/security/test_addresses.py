@@ -10,6 +10,7 @@ import pytest
 from agora.store import Store
 from agora.web.app import create_app
 from tests.rooms.collect.live import Person, ScriptedModel, running, settings
+from tests.stores import store_in
 
 pytestmark = pytest.mark.usefixtures("still_minute")
 
@@ -18,7 +19,7 @@ def _limited(folder: Path, proxies: tuple[str, ...]) -> tuple[Store, object]:
     limits = {"address_per_minute": 3, "receipt_tries_per_minute": 3, "messages_per_minute": 1000}
     chosen = settings(limits=limits)
     site = chosen.site.model_copy(update={"trusted_proxies": proxies})
-    store = Store.open(str(folder / "store.db"), keys=folder / "keys.json")
+    store = store_in(folder)
     return store, create_app(chosen.model_copy(update={"site": site}), store, ScriptedModel())
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import urllib.parse
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +15,8 @@ from agora.rooms.collect.settings import ServeSettings
 from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
 from agora.store import Store
 from agora.store.tables import ACCOUNTS
-from tests.postgres import fresh_database
 from tests.rooms.collect.live import Person, ScriptedModel
+from tests.stores import migrated_database
 from tests.web.operators import OperatorClient
 from tests.web.security.routes import SAFE, endpoints, whole_site
 
@@ -49,7 +48,7 @@ PAYLOADS = [
 def everything(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     url = None
     if request.param == "postgresql":
-        url = fresh_database(request.getfixturevalue("postgres"), f"t{uuid.uuid4().hex}")
+        url = migrated_database(request.getfixturevalue("postgres"))
     with whole_site(tmp_path_factory.mktemp("site"), ScriptedModel(), url) as found:
         yield found
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.store.conftest import postgres, store, store_url
+from tests.store.conftest import store, store_url
 
-__all__ = ["postgres", "store", "store_url"]
+__all__ = ["store", "store_url"]

@@ -26,6 +26,7 @@ from agora.store.ids import new_id
 from tests.loop.conftest import agora
 from tests.rooms.collect.enrich.stored import put_conversations, put_texts
 from tests.rooms.collect.live import Person, ScriptedModel, live_app, settings
+from tests.stores import store_in
 
 LONG = (
     "Write a short story about a lighthouse keeper who finds a letter in a bottle and answers it, in the style of {}."
@@ -70,15 +71,23 @@ def test_repeats_are_found_within_a_language_and_named_by_their_first_message(st
 def _visitor(store: Store, texts: list[str], times_s: list[float], headers: dict[str, str], **where: Any) -> str:
     visitor = Visitor(headers=headers, **where)
     subject = store.write(lambda c: accept_terms(c, store.keys, ConsentText("1", "en", "a", "b"), visitor)).id
+    talks: list[dict[str, Any]] = []
     rows = []
     for text, at in zip(texts, times_s, strict=True):
         conversation = new_id()
         made = {"created_us": 1, "updated_us": 1, "state": "open", "source": "web", "subject_id": subject}
-        store.write(
-            lambda c, i=conversation, m=made: c.execute(insert(CONVERSATIONS).values(conversation_id=i, **m)).rowcount
+        talks.append({"conversation_id": conversation, **made})
+        rows.append(
+            message_row(
+                message_id=new_id(),
+                conversation_id=conversation,
+                parent_id=None,
+                role="user",
+                text=text,
+                at_us=int(at * 1e6),
+            )
         )
-        common = {"conversation_id": conversation, "parent_id": None, "role": "user", "text": text}
-        rows.append(message_row(message_id=new_id(), at_us=int(at * 1e6), **common))
+    store.write(lambda c: c.execute(insert(CONVERSATIONS), talks).rowcount)
     store.write(lambda c: c.execute(insert(MESSAGES), rows).rowcount)
     return subject
 
@@ -177,7 +186,7 @@ def test_the_whole_pipeline_asks_nobody(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("something tried to reach the network")
 
-    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     mail = (
         "Write to jane.roe@mail-corp.com or see https://www.some-shop.co.uk, card 4111 1111 1111 1111, +44 20 7946 0958"
     )

@@ -14,10 +14,10 @@ from sqlalchemy import select
 from agora.core.errors import DataError, MissingError
 from agora.rooms.collect.enrich.country_names import COUNTRY_NAMES, country_name
 from agora.rooms.collect.enrich.places import NOWHERE, Place, Places
-from agora.store import Store
 from agora.store.tables import SUBJECTS
 from agora.web.app import create_app
 from tests.rooms.collect.live import Person, ScriptedModel, live_app, settings
+from tests.stores import store_in
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_every_network_of_the_test_source_gives_the_listed_country(geo: Path) ->
     with gzip.open(geo / "GeoLite2-City-Test.json.gz", "rt", encoding="utf-8") as source:
         truth = [next(iter(entry.items())) for entry in json.load(source)]
     for network, record in truth:
-        address = next(iter(ipaddress.ip_network(network, strict=False)))
+        address = ipaddress.ip_network(network, strict=False)[0]
         listed = record.get("country", {}).get("iso_code")
         assert places._place(places._reader.get(address)).country_iso == listed, network
         places._known.clear()  # the source has networks smaller than a /24
@@ -91,13 +91,14 @@ def test_a_folder_gives_the_latest_file_made_on_or_before_a_day(geo: Path, tmp_p
     for day in (date(2023, 5, 1), date(2023, 8, 1), date(2024, 2, 1)):
         epoch = int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
         (tmp_path / f"{day}.mmdb").write_bytes(raw[:at] + epoch.to_bytes(4, "big") + raw[at + 4 :])
-    for day, name in (
+    asked: tuple[tuple[date | None, str], ...] = (
         (date(2023, 1, 1), "2023-05-01"),  # older than all: the first
         (date(2023, 8, 1), "2023-08-01"),
         (date(2024, 1, 31), "2023-08-01"),
         (None, "2024-02-01"),
-    ):
-        chosen = Places(tmp_path, on=day)
+    )
+    for on, name in asked:
+        chosen = Places(tmp_path, on=on)
         assert chosen.file.stem == name and chosen.find("2.125.160.216").country_iso == "GB"
         chosen.close()
     with pytest.raises(MissingError, match="no geography database here"):
@@ -119,7 +120,7 @@ def test_a_visitor_s_country_is_kept_and_the_address_is_not(geo: Path, tmp_path:
 
 def test_a_broken_database_stops_the_service_before_it_listens(geo: Path, tmp_path: Path) -> None:
     chosen = settings(geo=str(geo / "GeoIP2-City-Test-Invalid-Node-Count.mmdb"))
-    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     with pytest.raises(DataError, match="not a geography database"):
         create_app(chosen, store, ScriptedModel())
     store.close()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from agora.rooms.collect.conversations import read_messages
 from agora.rooms.collect.history import attach_history
-from agora.store import Store
 from tests.store.test_consent import _published
+from tests.stores import store_in
 
 
 def test_a_history_is_attached_to_the_longest_part_of_it_that_is_stored(tmp_path: Path) -> None:
-    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     subject, _ = _published(store)
 
     def attach(*texts: str) -> tuple[str, str | None]:

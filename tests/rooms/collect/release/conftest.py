@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from agora.store import Store
-from tests.postgres import fresh_database, postgres_server
 from tests.rooms.collect.release.synthetic import fill
+from tests.stores import migrated_database, store_in
 
 DB, KEYS = "agora.db", "agora.db.keys.json"
 
 
 def _filled(folder: Path, conversations: int, subjects: int) -> Path:
-    opened = Store.open(str(folder / DB), keys=folder / KEYS)
+    opened = store_in(folder, DB, KEYS)
     fill(opened, conversations, subjects=subjects, planted=0.05 if conversations > 1000 else 0.3)
     opened.close()
     return folder
@@ -50,16 +50,10 @@ def store(small_folder: Path, tmp_path: Path) -> Iterator[Store]:
     yield from _copied(small_folder, tmp_path)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
-
-
 @pytest.fixture
 def on_postgres(postgres: str, tmp_path: Path) -> Iterator[Store]:
     """120 conversations in PostgreSQL."""
-    opened = Store.open(fresh_database(postgres, "release"), keys=tmp_path / KEYS)
+    opened = Store.open(migrated_database(postgres), keys=tmp_path / KEYS)
     fill(opened, 120, subjects=12, planted=0.05)
     yield opened
     opened.close()

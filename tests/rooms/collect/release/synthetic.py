@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import zstandard
-from sqlalchemy import insert
+from sqlalchemy import Connection, Table, insert
 
 from agora.core.json_text import dumps
 from agora.curate.personal import annotate_personal, annotate_secrets
@@ -91,9 +92,13 @@ def fill(
         tables = ((CONVERSATIONS, 0), (MESSAGES, 1), (ANNOTATIONS, 2))
         for table, place in tables:
             flat = [row for made in rows for row in made[place]]
-            store.write(lambda c, t=table, f=flat: c.execute(insert(t), f) and None)
+            store.write(partial(_insert, table=table, rows=flat))
     store.write(lambda c: events.append(c, events.Event("import.batch", payload={"conversations": conversations})))
     return people
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    connection.execute(insert(table), rows)
 
 
 def _subject(subject_id: str, rng: random.Random, unlike: float) -> dict[str, Any]:

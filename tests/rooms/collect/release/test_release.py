@@ -27,6 +27,7 @@ from agora.store.events import verify
 from agora.store.ids import new_id
 from tests.rooms.collect.release.built import build, hashes, rows, texts
 from tests.rooms.collect.release.synthetic import CARD, DAY, KEY, MAIL, NOW, message_row
+from tests.stores import store_in
 
 QUASI = ("country", "state", "language", "user_agent", "accept_language", "date", "date_precision")
 
@@ -173,11 +174,12 @@ def test_what_is_erased_while_a_release_is_built_is_not_in_it(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with store.reading() as connection:
-        victim = connection.execute(select(CONVERSATIONS).order_by("conversation_id")).first()
+        victim = connection.execute(select(CONVERSATIONS).order_by("conversation_id").limit(1)).one()
         words = connection.scalar(
             select(MESSAGES.c.content_sha256).where(MESSAGES.c.conversation_id == victim.conversation_id)
         )
-    tell, done = _Build._tell, []
+    tell = _Build._tell
+    done: list[int] = []
 
     def erase_meanwhile(self: _Build, facts: Any) -> str:
         told = tell(self, facts)
@@ -197,7 +199,7 @@ def test_what_is_erased_while_a_release_is_built_is_not_in_it(
 
 def test_each_gate_leaves_out_what_it_names(store: Store, tmp_path: Path) -> None:
     ids = some(store, 8)
-    marks = [{"reserved_for": "wildbench"}, {"automation_score": 0.93}]
+    marks: list[dict[str, Any]] = [{"reserved_for": "wildbench"}, {"automation_score": 0.93}]
 
     def mark(connection: Any) -> None:
         for conversation, values in zip(ids, marks, strict=False):
@@ -281,7 +283,7 @@ def test_nothing_left_is_told_with_the_reasons_and_nothing_is_published(store: S
     with pytest.raises(GateError, match=r"no conversation passes the gates \(120 class too small"):
         build(store, tmp_path / "r", k=1000)
     assert not (tmp_path / "r" / "manifest.json").exists() and (tmp_path / "r" / "report.html").exists()
-    empty = Store.open(str(tmp_path / "empty.db"), keys=tmp_path / "empty.keys.json")
+    empty = store_in(tmp_path, "empty.db", "empty.keys.json")
     with pytest.raises(GateError, match="the store holds none"):
         build(empty, tmp_path / "e")
     empty.close()

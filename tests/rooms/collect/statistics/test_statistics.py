@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from agora.rooms.collect.statistics.repeats import LongPrompts
 from agora.rooms.collect.statistics.sizes import Sample, Spread, diversity
 from agora.rooms.collect.statistics.tally import Choices, Tally, count
 from agora.rooms.collect.statistics.told import one_spelling, tell, told_by_store
-from agora.store import Store
+from tests.stores import store_in
 
 
 def _row(
@@ -201,19 +202,20 @@ def test_the_published_figures_do_not_contradict_each_other(shared_dir: Path) ->
     assert held["conversations_before_reserve"] - held["reserved_for_wildbench"] == held["conversations_released"]
     assert held["turns_released"] / held["conversations_released"] == pytest.approx(2.538, abs=0.0005)
     assert inconsistencies(published) == []
-    for spoil in (
+    spoils: tuple[Callable[[Any], object], ...] = (
         lambda p: p["collection"].update(reserved_for_wildbench=14_742),
         lambda p: p["collection"].update(turns_released=2_739_415),
         lambda p: p["table6_toxic_turns"]["user"].__setitem__(2, 0.1050),
         lambda p: p["table5_turn_language_share"]["ShareGPT"].__setitem__(0, 0.9),
-    ):
+    )
+    for spoil in spoils:
         wrong = copy.deepcopy(published)
         spoil(wrong)
         assert len(inconsistencies(wrong)) == 1
 
 
 def test_annotations_of_the_store_are_counted(tmp_path: Path) -> None:
-    store = Store.open(str(tmp_path / "store.db"), keys=tmp_path / "keys.json")
+    store = store_in(tmp_path)
     plain = [
         Conversation.linear([("user", "hola"), ("assistant", "ho")], Provenance("s"), id=f"c{i}") for i in range(2)
     ]
