@@ -13,7 +13,8 @@ from agora.curate.funnel import Funnel
 from agora.curate.importers import import_conversations
 from agora.loop.settings import LoopConfig
 from agora.loop.stored import read_stored
-from agora.rooms.judge.mining.mine import Mined, mine_tasks
+from agora.rooms.judge.mining.mine import mine_tasks
+from agora.rooms.judge.mining.outcome import Mined
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from agora.core.runs import RunDir
 from agora.core.tables import read_rows
 from agora.microcosm.world import Exercise
 from agora.rooms.judge.mining.facts import last_request, token_counter
-from agora.rooms.judge.mining.mine import NOT_NEAR, mine_tasks
+from agora.rooms.judge.mining.mine import mine_tasks
+from agora.rooms.judge.mining.outcome import NOT_NEAR
 from agora.rooms.judge.mining.personal import lacks_common_words, personal_data
 from agora.rooms.judge.mining.settings import MineSettings
 from tests.rooms.judge.mining.logs import Talk, said_of, visitor_talks, write_talks

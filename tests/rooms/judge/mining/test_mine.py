@@ -22,7 +22,8 @@ from agora.curate.embeddings import find_embedder
 from agora.rooms.judge.mining.choose import choose, original_mix, split_off_private
 from agora.rooms.judge.mining.distinct import drop_close
 from agora.rooms.judge.mining.facts import language_name, token_counter
-from agora.rooms.judge.mining.mine import Mined, mine_tasks
+from agora.rooms.judge.mining.mine import mine_tasks
+from agora.rooms.judge.mining.outcome import Mined
 from agora.rooms.judge.mining.read import Candidate
 from agora.rooms.judge.mining.settings import TAGS, MineSettings
 from tests.examples import examples

@@ -19,7 +19,8 @@ from agora.core.runs import RunDir
 from agora.core.tables import read_records, read_rows, write_jsonl
 from agora.engines.types import ChatRequest, Generation
 from agora.rooms.judge.mining.asking import prompt_of
-from agora.rooms.judge.mining.mine import Mined, mine_tasks
+from agora.rooms.judge.mining.mine import mine_tasks
+from agora.rooms.judge.mining.outcome import Mined
 from agora.rooms.judge.mining.ratings import RATE, Rating, rate_tasks, refusal_by_raters, with_ratings
 from agora.rooms.judge.mining.settings import TAGS, MineSettings
 from tests.engines.servers import FaultServer

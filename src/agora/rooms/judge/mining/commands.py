@@ -11,7 +11,7 @@ import typer
 from agora.rooms.judge.asking.options import Cache, Concurrency, DryRun, MaxCost, Price, SendPrivate
 
 if TYPE_CHECKING:
-    from agora.rooms.judge.mining.mine import Mined
+    from agora.rooms.judge.mining.outcome import Mined
     from agora.rooms.judge.mining.review import Verdict
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

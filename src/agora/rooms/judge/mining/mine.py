@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,25 @@ from agora.core.progress import progress
 from agora.core.records import Task
 from agora.core.runs import RunDir
 from agora.core.tables import Row, read_json, read_records, read_rows, write_json, write_jsonl
-from agora.curate.funnel import Funnel
 from agora.rooms.judge.mining.asking import check_chats, name_of, run_secret
 from agora.rooms.judge.mining.choose import choose, original_mix, split_off_private
 from agora.rooms.judge.mining.distinct import Lost, Split, drop_close, drop_duplicates, last_of_each_user
+from agora.rooms.judge.mining.outcome import (
+    DRAWN,
+    IN_MIX,
+    LAST,
+    NOT_CLOSE,
+    NOT_EASY,
+    NOT_NEAR,
+    Mined,
+    funnel_of,
+    notes_of,
+    rater_row,
+    read_outcome,
+)
 from agora.rooms.judge.mining.pool import draw_pool, read_tasks
 from agora.rooms.judge.mining.ratings import RATE, Rating, rate_tasks, refusal_by_raters, with_ratings
-from agora.rooms.judge.mining.read import RULES, ReadOutcome, read_candidates, read_log, shard_files
+from agora.rooms.judge.mining.read import read_candidates, read_log, shard_files
 from agora.rooms.judge.mining.report import write_page
 from agora.rooms.judge.mining.settings import MineSettings
 from agora.rooms.judge.mining.spending import estimate_asking, read_journal, secret_file
@@ -37,48 +48,9 @@ if TYPE_CHECKING:
     from agora.rooms.judge.asking.estimate import Estimate
     from agora.rooms.judge.asking.judging import Means
 
-__all__ = ["MineSettings", "Mined", "mine_tasks"]
+__all__ = ["MineSettings", "mine_tasks"]
 
 RATINGS = "ratings.jsonl"
-NOT_NEAR = "not a duplicate"
-NOT_CLOSE = "not close in meaning"
-LAST = "the last conversation of its user"
-DRAWN = "drawn to be rated"
-NOT_EASY = "makes sense and is not easy for every rater"
-IN_MIX = "within the number and mix asked for"
-
-
-@dataclass(frozen=True, slots=True)
-class Mined:
-    """What a mining came to.
-
-    ``notes`` say what could not be done or known; ``mix`` has one row a category: share, available, chosen.
-    """
-
-    folder: Path
-    tasks: Path
-    dropped: Path
-    num_tasks: int
-    num_private: int
-    funnel: Funnel
-    notes: tuple[str, ...]
-    mix: tuple[dict[str, Any], ...]
-    raters: tuple[dict[str, Any], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that ``agora judge mine --json`` prints."""
-        return {
-            "folder": str(self.folder),
-            "tasks": str(self.tasks),
-            "dropped": str(self.dropped),
-            "report": str(self.folder / "report.html"),
-            "num_tasks": self.num_tasks,
-            "num_private": self.num_private,
-            "funnel": self.funnel.summary(),
-            "notes": list(self.notes),
-            "mix": list(self.mix),
-            "raters": list(self.raters),
-        }
 
 
 def mine_tasks(
@@ -118,7 +90,7 @@ def mine_tasks(
     """
     if run.done("choose"):
         shutil.rmtree(run.path / "work", ignore_errors=True)
-        return _mined(run)
+        return Mined.of(run)
     for rater in raters:
         check_chats(rater)
     check_raters([name_of(rater) for rater in raters], settings)
@@ -137,7 +109,7 @@ def mine_tasks(
     with run.stage("choose"):
         _choose(run, settings, ratings, raters, embedder)
     shutil.rmtree(run.path / "work", ignore_errors=True)
-    return _mined(run)
+    return Mined.of(run)
 
 
 def draw_into(
@@ -203,7 +175,7 @@ def _write_pool(
 ) -> None:
     """Drop duplicates and earlier conversations of a user, draw the pool, and read its conversations."""
     work = run.path / "work"
-    outcome = _read_outcome(run)
+    outcome = read_outcome(run)
     candidates, signed = read_candidates(work, outcome.num_shards)
     steps: list[tuple[str, Split]] = []
     with progress(None, "looking for duplicates", "steps") as bar:
@@ -313,20 +285,20 @@ def _choose(
     tasks = split_off_private(left, settings.private_share, settings.seed)
     rows = [_task_row(t, NOT_EASY, refused[t.id]) for t in pool if t.id in refused]
     rows += [_task_row(t, IN_MIX, "beyond the number or mix asked for") for t in beyond]
-    outcome = _read_outcome(run)
+    outcome = read_outcome(run)
     write_jsonl(run.file("work/late.jsonl"), rows)
     parts = [*shard_files(run.path / "work", outcome.num_shards, "dropped.jsonl"), run.path / "work/lost.jsonl"]
     _join([*parts, run.path / "work/late.jsonl"], run.file("dropped.jsonl"))
     write_jsonl(run.file("tasks.jsonl"), tasks)
     distinct = read_json(run.path / "work/distinct.json")
-    funnel = _funnel(outcome, distinct["steps"], rows, bool(raters))
+    funnel = funnel_of(outcome, distinct["steps"], rows, bool(raters))
     summary: dict[str, Any] = {
         "num_tasks": len(tasks),
         "num_private": sum(task.split == "private" for task in tasks),
         "funnel": funnel.to_json(),
-        "notes": _notes(outcome, distinct, settings, ratings, raters, embedder),
+        "notes": notes_of(outcome, distinct, settings, ratings, raters, embedder),
         "mix": cells,
-        "raters": [_rater_row(name_of(rater), ratings) for rater in raters],
+        "raters": [rater_row(name_of(rater), ratings) for rater in raters],
     }
     write_json(run.file("mining.json"), summary)
     told = run.info
@@ -347,80 +319,3 @@ def _task_row(task: Task, step: str, reason: str) -> dict[str, Any]:
     line = task.provenance.line if task.provenance else None
     where = {"task": task.id, "line": line, "leaf": task.meta.get("leaf"), "step": step, "reason": reason}
     return where | {"request": task.messages[-1].content[:300], "difficulty": task.meta.get("difficulty")}
-
-
-def _read_outcome(run: RunDir) -> ReadOutcome:
-    known = read_json(run.path / "work/read.json")
-    known["rejected"], known["unknown"] = Counter(known["rejected"]), Counter(known["unknown"])
-    known["refused"] = tuple(Counter(reasons) for reasons in known["refused"])
-    return ReadOutcome(**known)
-
-
-def _funnel(
-    outcome: ReadOutcome, steps: Sequence[tuple[str, dict[str, int]]], late: Sequence[dict[str, Any]], rated: bool
-) -> Funnel:
-    funnel = Funnel()
-    funnel.start("rows of the log", outcome.num_rows)
-    funnel.step("rows that can be read", outcome.rejected)
-    funnel.start("conversations, one a path of a tree", outcome.num_paths)
-    for rule, reasons in zip(RULES, outcome.refused, strict=True):
-        funnel.step(rule, reasons)
-    for step, counts in steps:
-        funnel.step(step, counts)
-    for step in (NOT_EASY, IN_MIX) if rated else ():
-        funnel.step(step, Counter(row["reason"] for row in late if row["step"] == step))
-    return funnel
-
-
-def _rater_row(name: str, ratings: dict[str, list[Rating]]) -> dict[str, Any]:
-    """How one rater did: replies by status, and what it cost."""
-    own = [rating for of_task in ratings.values() for rating in of_task if rating.rater == name]
-    spent = {
-        key: round(sum(rating.usage.get(key, 0) for rating in own), 6)
-        for key in ("prompt_tokens", "completion_tokens", "cost_usd")
-    }
-    return {"rater": name, "status": dict(Counter(rating.status for rating in own)), **spent}
-
-
-def _notes(
-    outcome: ReadOutcome,
-    distinct: dict[str, Any],
-    settings: MineSettings,
-    ratings: dict[str, list[Rating]],
-    raters: Sequence[Engine],
-    embedder: EmbedderSpec | None,
-) -> list[str]:
-    """What was not done, and what the log did not say."""
-    notes = []
-    if not raters:
-        notes.append("no rater: difficulty, categories and intent are unknown, nothing was dropped as easy")
-    if embedder is None:
-        notes.append("no embedder: duplicates were found by their letters, paraphrases were not looked for")
-    if settings.language and (n := outcome.unknown["language"]):
-        notes.append(f"{n:,} conversations state no language and passed as {settings.language}")
-    if settings.toxic == "drop" and (n := outcome.unknown["toxicity"]):
-        notes.append(f"{n:,} conversations carry no toxicity flag and passed")
-    if settings.one_per_user and (n := distinct["unknown_users"]):
-        notes.append(f"{n:,} conversations name no user and each counts as one")
-    for rater in raters:
-        name = name_of(rater)
-        failed = Counter(r.status for of in ratings.values() for r in of if r.rater == name and r.status != "ok")
-        if failed:
-            told = ", ".join(f"{n} {status}" for status, n in failed.most_common())
-            notes.append(f"{name} gave no rating of some tasks ({told}); they are not dropped as easy")
-    return notes
-
-
-def _mined(run: RunDir) -> Mined:
-    known = read_json(run.path / "mining.json")
-    return Mined(
-        run.path,
-        run.path / "tasks.jsonl",
-        run.path / "dropped.jsonl",
-        known["num_tasks"],
-        known["num_private"],
-        Funnel.from_json(known["funnel"]),
-        tuple(known["notes"]),
-        tuple(known["mix"]),
-        tuple(known["raters"]),
-    )
