@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Insert
+from sqlalchemy import Connection, Insert, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
@@ -73,3 +73,16 @@ class Prepared:
             # without the values: they are what people wrote
             raise DBAPIError.instance(text, None, err, connection.dialect.loaded_dbapi.Error) from err
         return cursor
+
+
+def plain_rows(
+    connection: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """All rows of a query as the driver gives them, for many rows of any statement.
+
+    SQLAlchemy's rows take longer to make than the database needs to find them. Values are the driver's: SQLite has
+    numbers for booleans.
+    """
+    cursor: Any = connection.execute(statement, values or {}).cursor
+    found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found

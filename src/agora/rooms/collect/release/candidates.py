@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-from sqlalchemy import Row
+from typing import NamedTuple
 
 from agora.rooms.collect.release.asked import DAY_US, Asked
 from agora.rooms.collect.release.found import Findings, kinds_mask
@@ -17,23 +14,41 @@ from agora.store.consent import ConsentState
 EPOCH_ORDINAL = 719_163  # date(1970, 1, 1).toordinal()
 
 
-@dataclass(slots=True)
-class Talk:
-    """A conversation as of the moment of the release. All lists have one entry a message, in the order of their ids.
+class Head(NamedTuple):
+    """What the store knows of a conversation and of its person."""
 
-    Args:
-        row: of the conversation and its person.
-        nodes: the messages.
-        sizes: of their compressed texts, in bytes.
-        empty: whether a text is empty.
-        found: what annotations, or the import, say of them.
+    conversation_id: str
+    subject_id: str | None
+    source: str
+    source_license: str | None
+    reserved_for: str | None
+    automation_score: float | None
+    dup_cluster: str | None
+    held: bool  # back from every release
+    imported_zstd: bytes | None
+    consent_state: str | None
+    consent_version: str | None
+    consent_sha256: str | None
+    header_json: str | None
+
+
+class Talk(NamedTuple):
+    """A conversation as of the moment of the release; what follows its head has one entry a message, in order of ids.
+
+    ``sizes`` are of the compressed texts, in bytes; ``empty`` says whether a text is empty; ``found`` is what
+    annotations, or the import, say. Times are microseconds since 1970, UTC.
     """
 
-    row: Row[Any]
-    nodes: list[Node]
-    sizes: list[int]
-    empty: list[bool]
-    found: list[Findings]
+    row: Head
+    sizes: Sequence[int]
+    empty: Sequence[bool]
+    ids: Sequence[str]
+    parents: Sequence[str | None]
+    roles: Sequence[str]
+    statuses: Sequence[str]
+    at_us: Sequence[int]
+    done_us: Sequence[int]
+    found: Sequence[Findings]
 
 
 class Part(NamedTuple):
@@ -82,8 +97,7 @@ class Candidates:
             return "excluded", None
         if reason := self._without_consent(row):
             return reason, None
-        last_us = max([node.at_us if node.at_us > node.done_us else node.done_us for node in talk.nodes], default=0)
-        if last_us > self._newest_us:
+        if max(max(talk.at_us, default=0), max(talk.done_us, default=0)) > self._newest_us:
             return "too_recent", None
         if row.reserved_for:
             return "reserved", None
@@ -93,18 +107,18 @@ class Candidates:
             self.automated += 1
             if not self.asked.settings.selection.include_automated:
                 return "automated", None
-        part = self._sound(talk.nodes)
+        part = self._sound(talk)
         if part is None:
             return "no_sound_reply", None
-        if self._strict and not alternates([talk.nodes[i].role for i in part.shown]):
+        if self._strict and not alternates([talk.roles[i] for i in part.shown]):
             return "roles_do_not_alternate", None
-        if not self._since <= day_of(talk.nodes[part.leaf]) < self._until:
+        if not self._since <= day_of(talk.done_us[part.leaf]) < self._until:
             return "outside_dates", None
         if row.source_license and not self._compatible(row.source_license):
             return "incompatible_license", None
         return self._by_annotations(part, talk), part
 
-    def _without_consent(self, row: Row[Any]) -> str | None:
+    def _without_consent(self, row: Head) -> str | None:
         """Why a person's word does not cover a conversation; an imported one is covered by the operator's asking."""
         if row.subject_id is None:
             return None if row.source in self._sources else "source_not_asked_for"
@@ -115,30 +129,41 @@ class Candidates:
             return "other_words"
         return None
 
-    def _sound(self, nodes: Sequence[Node]) -> Part | None:
-        chosen = choose(nodes, self._statuses)
-        if not chosen.path:
-            return None
-        whole: Sequence[int] = range(len(nodes))
-        plain = chosen.path == chosen.tree == tuple([node.id for node in nodes])
-        path = whole if plain else _places(nodes, chosen.path)
-        tree = whole if plain else _places(nodes, chosen.tree)
+    def _sound(self, talk: Talk) -> Part | None:
+        path: Sequence[int] = range(len(talk.ids))
+        tree, cut = path, False
+        if not self._is_plain(talk):
+            nodes = list(map(Node, talk.ids, talk.parents, talk.roles, talk.statuses, talk.at_us, talk.done_us))
+            chosen = choose(nodes, self._statuses)
+            if not chosen.path:
+                return None
+            place = {node.id: i for i, node in enumerate(nodes)}
+            path, tree, cut = [place[i] for i in chosen.path], [place[i] for i in chosen.tree], chosen.cut
         shown = path if self._linear else tree
-        if self._strict and any(nodes[i].role == "system" for i in path):  # the profile has two roles
-            shown = [i for i in path if nodes[i].role != "system"]
-        return Part(path, tree, shown, chosen.cut)
+        if self._strict and "system" in talk.roles:  # the profile has two roles
+            shown = [i for i in path if talk.roles[i] != "system"]
+        return Part(path, tree, shown, cut)
+
+    def _is_plain(self, talk: Talk) -> bool:
+        """Whether all of a conversation is one thread that :func:`choose` takes whole: most of them are."""
+        ids = talk.ids
+        threaded = bool(ids) and talk.roles[-1] == "assistant" and talk.parents == (None, *ids[:-1])
+        return threaded and self._statuses.issuperset(talk.statuses)
 
     def _by_annotations(self, part: Part, talk: Talk) -> str | None:
-        chosen = part.path if self._linear else part.tree
-        for i in chosen:
-            required = self._required if talk.nodes[i].role == "user" else self._required_of_all
-            if talk.found[i].kinds & required != required and not talk.empty[i]:
-                return "not_enriched"
-        for found in talk.found:
-            if found.minors:
-                return "sexual_minors"
+        chosen, found = part.path if self._linear else part.tree, talk.found
+        required, of_all = self._required, self._required_of_all
+        if required == of_all:
+            lacking = [i for i in chosen if found[i].kinds & required != required]
+        else:
+            wanted = [required if role == "user" else of_all for role in talk.roles]
+            lacking = [i for i in chosen if found[i].kinds & wanted[i] != wanted[i]]
+        if lacking and not all(talk.empty[i] for i in lacking):
+            return "not_enriched"
+        if True in [one.minors for one in found]:
+            return "sexual_minors"
         selection = self.asked.settings.selection
-        if selection.without_toxic and any(talk.found[i].is_toxic(selection.toxicity_threshold) for i in chosen):
+        if selection.without_toxic and any(found[i].is_toxic(selection.toxicity_threshold) for i in chosen):
             return "toxic"
         return None
 
@@ -150,11 +175,6 @@ class Candidates:
         return known
 
 
-def day_of(node: Node) -> int:
-    """The day (UTC) on which a message was whole, as :meth:`datetime.date.toordinal` counts."""
-    return node.done_us // DAY_US + EPOCH_ORDINAL
-
-
-def _places(nodes: Sequence[Node], ids: Sequence[str]) -> list[int]:
-    place = {node.id: i for i, node in enumerate(nodes)}
-    return [place[i] for i in ids]
+def day_of(done_us: int) -> int:
+    """The day (UTC) of a moment in microseconds since 1970, as :meth:`datetime.date.toordinal` counts."""
+    return done_us // DAY_US + EPOCH_ORDINAL

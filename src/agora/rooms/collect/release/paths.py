@@ -103,4 +103,4 @@ def path_of(leaf: str, parents: Mapping[str, str | None]) -> tuple[str, ...]:
 
 def alternates(roles: Sequence[str]) -> bool:
     """Whether user and assistant take turns from the user to the assistant."""
-    return len(roles) % 2 == 0 and all(role == ("user", "assistant")[i % 2] for i, role in enumerate(roles))
+    return tuple(roles) == ("user", "assistant") * (len(roles) // 2)

@@ -18,6 +18,7 @@ from agora.rooms.collect.release.imported import fill_from_import
 from agora.rooms.collect.release.paths import Node, choose
 from agora.rooms.collect.release.planned import Planned
 from agora.rooms.collect.tables import CONVERSATIONS, FEEDBACK, MESSAGES
+from agora.store.prepared import plain_rows
 
 _Columns = Sequence[Sequence[Any]]  # of the query: a list a fact
 
@@ -82,8 +83,7 @@ def read_said(connection: Connection, asked: Asked, planned: Planned, reader: Re
     """
     ids, native = planned.values("conversation_id"), asked.settings.profile == "native"
     query = _messages(asked.settings.profile).where(MESSAGES.c.conversation_id.in_(ids))
-    cursor: Any = connection.execute(query).cursor  # the driver's own: SQLAlchemy's rows take longer than the database
-    columns: _Columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(query.selected_columns)
+    columns: _Columns = list(zip(*plain_rows(connection, query), strict=True)) or [()] * len(query.selected_columns)
     found = [reader.read(told) for told in columns[-1]]
     held = Counter(columns[0])  # neighbors, since rows come by conversation
     places = {i: range(end - held[i], end) for i, end in zip(held, accumulate(held.values()), strict=True)}

@@ -12,22 +12,23 @@ from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import zstandard
-from sqlalchemy import Connection, Row, bindparam, case, func, select
+from sqlalchemy import Connection, Select, bindparam, case, func, select
 
 from agora.core.files import atomic_file
 from agora.core.garbage import rare_collections
 from agora.rooms.collect.moderate.reviews import held_back
 from agora.rooms.collect.release.asked import Asked, engine_of, value_key
-from agora.rooms.collect.release.candidates import Candidates, Part, Talk, day_of
-from agora.rooms.collect.release.found import Findings, Moderation, Reader, annotations_column, most_frequent
+from agora.rooms.collect.release.candidates import Candidates, Head, Part, Talk, day_of
+from agora.rooms.collect.release.found import Findings, Moderation, Reader, Result, annotations_column, most_frequent
 from agora.rooms.collect.release.gates import Tally
 from agora.rooms.collect.release.imported import Imported, fill_from_import
-from agora.rooms.collect.release.paths import Node
 from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
+from agora.store.prepared import plain_rows
 from agora.store.tables import SUBJECTS
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _NOBODY = Imported(None, {})
 _BATCH = 1000
 _WRITTEN_AT_ONCE = 20_000  # rows, and pairs of a name and a person
 _MOST_PERSONS = 50_000  # whose pseudonyms are kept at hand
+_FACTS = 10  # columns of a message
 _EMPTY = sha256(b"").digest()
 
 
@@ -125,23 +127,23 @@ class Scan:
         return Scanned(part.index, run.kept, run.seen, run.tally.as_json(), dict(run.notes), run.iso_of)
 
 
-def _conversations(connection: Connection, part: Range) -> Iterator[Sequence[Row[Any]]]:
+def _conversations(connection: Connection, part: Range) -> Iterator[Sequence[Head]]:
     c, s = CONVERSATIONS.c, SUBJECTS.c
-    known = (c.conversation_id, c.subject_id, c.source, c.source_license, c.reserved_for, c.automation_score)
     held = c.conversation_id.in_(held_back(connection)).label("held")
-    of_person = (s.consent_state, s.consent_version, s.consent_sha256, s.header_json)
     imported = case((c.subject_id.is_(None), c.imported_zstd))
     query = (
-        select(*known, c.dup_cluster, held, imported.label("imported_zstd"), *of_person)
+        select(c.conversation_id, c.subject_id, c.source, c.source_license, c.reserved_for, c.automation_score)
+        .add_columns(c.dup_cluster, held, imported.label("imported_zstd"))
+        .add_columns(s.consent_state, s.consent_version, s.consent_sha256, s.header_json)
         .join(SUBJECTS, s.subject_id == c.subject_id, isouter=True)
-        .where(c.state != "deleted", c.conversation_id <= part.high)
+        .where(c.state != "deleted", c.conversation_id > bindparam("low"), c.conversation_id <= bindparam("high"))
         .order_by(c.conversation_id)
         .limit(_BATCH)
     )
     low = part.low
-    while rows := connection.execute(query.where(c.conversation_id > low)).all():
-        yield rows
-        low = rows[-1].conversation_id
+    while rows := plain_rows(connection, query, {"low": low, "high": part.high}):
+        yield list(map(Head._make, rows))
+        low = rows[-1][0]
 
 
 class _Run:
@@ -162,13 +164,12 @@ class _Run:
         self._messages = _messages_query(asked)
         self._persons: dict[str, bytes] = {}
 
-    def take(self, connection: Connection, batch: Sequence[Row[Any]]) -> None:
+    def take(self, connection: Connection, batch: Sequence[Head]) -> None:
         """Judge a batch of conversations, neighbors by id."""
         wrote_names: list[tuple[str, Findings, bytes]] = []
-        for talk in self._talks(connection, batch):
+        for talk, brought in self._talks(connection, batch):
             row = talk.row
             self.seen += 1
-            brought = self._brought(talk)
             reason, part = self.candidates.judge(talk)
             if reason is not None or part is None:
                 self.tally.add(reason or "no_sound_reply", row.conversation_id)
@@ -177,38 +178,29 @@ class _Run:
             headers = brought.headers if row.subject_id is None else _headers(row.header_json)
             self._keep(talk, part, person, headers)
             for i in part.tree:
-                found = talk.found[i]
-                if found.pii and any(self.asked.subjects_that_make_public(span["type"]) for span in found.pii):
-                    wrote_names.append((talk.nodes[i].id, found, person))
+                pii = talk.found[i].pii
+                if pii and any(self.asked.subjects_that_make_public(span["type"]) for span in pii):
+                    wrote_names.append((talk.ids[i], talk.found[i], person))
         self._read_names(connection, wrote_names)
         if len(self.rows) >= _WRITTEN_AT_ONCE or len(self.names) >= _WRITTEN_AT_ONCE:
             self.write()
 
-    def _talks(self, connection: Connection, batch: Sequence[Row[Any]]) -> Iterator[Talk]:
-        """The conversations of a batch with their messages."""
-        talks = {row.conversation_id: Talk(row, [], [], [], []) for row in batch}
+    def _talks(self, connection: Connection, batch: Sequence[Head]) -> Iterator[tuple[Talk, Imported]]:
+        """The conversations of a batch with their messages, and what imported ones that are asked for brought along."""
         between = {"low": batch[0].conversation_id, "high": batch[-1].conversation_id}
-        read, as_of_us = self.reader.read, self.asked.as_of_us
-        anew = frozenset(row.conversation_id for row in batch if self._is_asked_import(row))
-        for conversation_id, size, empty, told, *node in connection.execute(self._messages, between).all():
-            talk = talks.get(conversation_id)
-            if talk is None or node[5] > as_of_us:
-                continue  # an erased conversation's; or it was not whole yet
-            found = read(told)
-            talk.nodes.append(Node._make(node))
-            talk.sizes.append(size)
-            talk.empty.append(empty)
-            talk.found.append(copy(found) if conversation_id in anew else found)
-        return iter(talks.values())
-
-    def _is_asked_import(self, row: Row[Any]) -> bool:
-        return row.subject_id is None and row.imported_zstd is not None and row.source in self._sources
-
-    def _brought(self, talk: Talk) -> Imported:
-        """What an imported conversation that is asked for knows of itself."""
-        if not self._is_asked_import(talk.row):
-            return _NOBODY
-        return fill_from_import(talk.row.imported_zstd, talk.found)
+        as_of_us = self.asked.as_of_us
+        rows = [row for row in plain_rows(connection, self._messages, between) if row[-1] <= as_of_us]
+        conversations, told, *facts = zip(*rows, strict=True) if rows else [()] * _FACTS
+        found = list(map(self.reader.read, told))
+        held = Counter(conversations)  # neighbors, since rows come by conversation
+        places = {i: (end - held[i], end) for i, end in zip(held, accumulate(held.values()), strict=True)}
+        for row in batch:
+            start, end = places.get(row.conversation_id, (0, 0))
+            own, brought = found[start:end], _NOBODY
+            if row.subject_id is None and row.imported_zstd is not None and row.source in self._sources:
+                own = list(map(copy, own))  # others may have the same
+                brought = fill_from_import(row.imported_zstd, own)
+            yield Talk._make((row, *[fact[start:end] for fact in facts], own)), brought
 
     def _person(self, subject: str) -> bytes:
         known = self._persons.get(subject)
@@ -219,24 +211,23 @@ class _Run:
         return known
 
     def _keep(self, talk: Talk, part: Part, person: bytes, headers: Mapping[str, str]) -> None:
-        row, nodes, found = talk.row, talk.nodes, talk.found
+        row, found = talk.row, talk.found
         self.notes["cut"] += part.cut
         self.notes["with_branches"] += len(part.tree) > len(part.path)
-        asking = [i for i in part.shown if nodes[i].role == "user"]
+        asking = [i for i in part.shown if talk.roles[i] == "user"]
         places = [found[i].geo for i in asking]
-        country = most_frequent([place.get("country") for place in places])
-        state = most_frequent([place.get("state") for place in places if place.get("country") == country])
+        country = _of_most(places, "country")
+        own = places if _are_one(places) else [place for place in places if place.get("country") == country]
         if country and country not in self.iso_of:
             iso = next((p.get("country_iso") for p in places if p.get("country") == country), None)
             self.iso_of |= {country: iso} if iso else {}
-        leaf = nodes[part.leaf]
         self.rows.append(
             (
                 row.conversation_id,
-                leaf.id,
+                talk.ids[part.leaf],
                 country,
-                state,
-                most_frequent([found[i].lang.get("name") for i in part.shown]),
+                _of_most(own, "state"),
+                _of_most([found[i].lang for i in part.shown], "name"),
                 headers.get("user-agent"),
                 headers.get("accept-language"),
                 row.source,
@@ -246,8 +237,8 @@ class _Run:
                 row.dup_cluster,
                 len(asking),
                 sum([talk.sizes[i] for i in part.shown]),
-                max([nodes[i].done_us for i in part.tree]),
-                day_of(leaf),
+                max([talk.done_us[i] for i in part.tree]),
+                day_of(talk.done_us[part.leaf]),
                 row.automation_score,
                 person,
                 self.asked.key.conversation(row.conversation_id),
@@ -280,6 +271,19 @@ class _Run:
         self.names.clear()
 
 
+def _are_one(results: Sequence[Result]) -> bool:
+    """Whether results are the same object; equal ones mostly are, since they are read once."""
+    return len({id(result) for result in results}) < 2
+
+
+def _of_most(results: Sequence[Result], name: str) -> str | None:
+    """What most results say, see :func:`most_frequent`."""
+    if results and _are_one(results):
+        value: str | None = results[0].get(name)
+        return value
+    return most_frequent([result.get(name) for result in results])
+
+
 @lru_cache(maxsize=4096)
 def _headers(header_json: str | None) -> Mapping[str, str]:
     found: Mapping[str, str] = orjson.loads(header_json) if header_json else {}
@@ -290,16 +294,16 @@ def _moderation(asked: Asked) -> Moderation:
     return "verdicts" if asked.settings.selection.without_toxic else "asked"
 
 
-def _messages_query(asked: Asked) -> Any:
-    """The messages of neighbors by id: size of the compressed text, whether it is empty, annotations, node.
+def _messages_query(asked: Asked) -> Select[Any]:
+    """The messages of neighbors by id: conversation, annotations, and the facts of :class:`Talk`.
 
     What came after the moment of the release does not exist for it.
     """
     m = MESSAGES.c
-    node = (m.message_id, m.parent_id, m.role, m.status, m.created_us, func.coalesce(m.completed_us, m.created_us))
-    told = annotations_column(_moderation(asked))
+    facts = (func.length(m.content_zstd), m.content_sha256 == _EMPTY, m.message_id, m.parent_id, m.role, m.status)
+    times = (m.created_us, func.coalesce(m.completed_us, m.created_us))
     return (
-        select(m.conversation_id, func.length(m.content_zstd), m.content_sha256 == _EMPTY, told, *node)
+        select(m.conversation_id, annotations_column(_moderation(asked)), *facts, *times)
         .where(m.conversation_id.between(bindparam("low"), bindparam("high")), m.created_us <= asked.as_of_us)
         .order_by(m.conversation_id, m.message_id)
     )
