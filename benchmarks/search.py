@@ -125,7 +125,8 @@ def build(store: Store, name: str, chars: int, folder: Path) -> None:
     grown = (folder / "store.db").stat().st_size - before
     print(f"{done:,} {name}, {chars / 1e6:,.0f} million characters")
     print(f"  built: {done / cpu:,.0f} messages and {chars / cpu / 1e6:.1f} million characters a CPU second,")
-    print(f"  {wall:.0f} s of the clock, {cpu:.0f} s of CPU; index {grown / 1e6:,.0f} MB")
+    print(f"  {done / wall:,.0f} messages a second by the clock; {wall:.1f} s, {cpu:.1f} s of CPU")
+    print(f"  index {grown / 1e6:,.0f} MB")
 
 
 def build_real(seed: int) -> None:

@@ -22,7 +22,7 @@ from alembic.operations import Operations
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from agora.core.errors import UsageError
 from agora.core.records import Conversation, Message, Provenance
@@ -30,11 +30,11 @@ from agora.rooms.collect import conversations
 from agora.rooms.collect.erase import erase_conversations, scrub
 from agora.rooms.collect.explore.find import count, find, find_all
 from agora.rooms.collect.explore.forget import clean_index
-from agora.rooms.collect.explore.indexer import index_all, index_some, read_state
+from agora.rooms.collect.explore.indexer import index_all, index_some, read_state, start_anew
 from agora.rooms.collect.explore.query import parse_query
 from agora.rooms.collect.explore.selection import Selection
 from agora.rooms.collect.explore.snippets import as_html, hits, snippet
-from agora.rooms.collect.explore.tables import SEARCH_COUNTS, SEARCH_STATE
+from agora.rooms.collect.explore.tables import SEARCH_COUNTS, SEARCH_MESSAGES, SEARCH_STATE
 from agora.rooms.collect.explore.words import tokens
 from agora.rooms.collect.records import store_conversations
 from agora.rooms.collect.tables import ANNOTATIONS, MESSAGES
@@ -403,6 +403,20 @@ def test_erasing_while_the_index_is_built_leaves_nothing(store: Store) -> None:
     assert len(found(store, "ephemeral")) == 10 and len(found(store)) == 10
     clean_index(store.engine)
     assert len(found(store, "ephemeral")) == 10
+
+
+def test_a_build_that_another_process_overtakes_goes_on_from_there(store: Store) -> None:
+    put(store, *((f"common word{i}", "reply") for i in range(40)))
+    index(store)
+    store.write(start_anew)
+    steps = index_all(store, conversations=3)
+    assert next(steps) == 6
+    assert index_some(store, conversations=7, settled_us=0) == (14, True)  # the step prepared for this place is void
+    assert sum(steps) == 80 - 6 - 14
+    with store.reading() as connection:
+        assert read_state(connection).built_through is None
+        assert connection.scalar(select(func.count()).select_from(SEARCH_MESSAGES)) == 80
+    assert len(found(store, "common")) == 40 and len(found(store, "word39")) == 1
 
 
 @pytest.mark.slow

@@ -23,13 +23,16 @@ _WORD_BYTES, _VECTOR_BYTES, _POSITIONS = 1000, 900_000, 16_383  # what one tsvec
 
 
 class Indexed(NamedTuple):
-    """A message for the index: its number, which part of a conversation it is, and its text."""
+    """A message for the index: its number, which part of a conversation it is, and its words as the engine takes them.
+
+    See :meth:`TextEngine.words`.
+    """
 
     number: int
     message_id: str
     content_head: bytes
     part: Part
-    text: str
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,9 @@ class Matched:
 
 class TextEngine(Protocol):
     """What the rest of the explorer asks of a full-text index."""
+
+    def words(self, text: str, part: Part) -> str:
+        """A text as the index takes it: made before a write begins, since it takes long."""
 
     def add(self, connection: Connection, messages: Sequence[Indexed]) -> None:
         """Put messages into the index and their rows into ``search_messages``."""
@@ -72,10 +78,14 @@ def engine_of(connection: Connection | Engine) -> TextEngine:
 class Fts5:
     """SQLite's FTS5, with prompts and replies as two columns and no stored text."""
 
+    def words(self, text: str, part: Part) -> str:
+        """A text as the index takes it."""
+        return spaced(text)
+
     def add(self, connection: Connection, messages: Sequence[Indexed]) -> None:
         """Put messages into the index and their rows into ``search_messages``."""
         for part in ("prompt", "reply"):
-            rows = [(m.number, spaced(m.text)) for m in messages if m.part == part]
+            rows = [(m.number, m.words) for m in messages if m.part == part]
             if rows:
                 connection.exec_driver_sql(f"INSERT INTO search_fts(rowid, {part}) VALUES (?, ?)", rows)
         connection.exec_driver_sql(
@@ -88,7 +98,7 @@ class Fts5:
         for m in messages:
             connection.exec_driver_sql(
                 f"INSERT INTO search_fts(search_fts, rowid, {m.part}) VALUES ('delete', ?, ?)",
-                (m.number, spaced(m.text)),
+                (m.number, m.words),
             )
 
     def clear(self, connection: Connection) -> None:
@@ -129,12 +139,16 @@ class Fts5:
 class TsVector:
     """PostgreSQL's full-text index over words that this program cut and folded, so that both engines agree."""
 
+    def words(self, text: str, part: Part) -> str:
+        """A text as the index takes it."""
+        return vector(text, part)
+
     def add(self, connection: Connection, messages: Sequence[Indexed]) -> None:
         """Put messages into the index and their rows into ``search_messages``."""
         connection.exec_driver_sql(
             "INSERT INTO search_messages(number, message_id, content_head, words)"
             " VALUES (%s, %s, %s, CAST(%s AS tsvector))",
-            [(m.number, m.message_id, m.content_head, vector(m.text, m.part)) for m in messages],
+            [(m.number, m.message_id, m.content_head, m.words) for m in messages],
         )
 
     def remove(self, connection: Connection, messages: Iterable[Indexed]) -> None:

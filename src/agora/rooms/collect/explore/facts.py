@@ -10,7 +10,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, literal, select
 
 from agora.core.json_text import loads
 from agora.rooms.collect.enrich.categories import MAKER
@@ -35,6 +35,7 @@ _CONVERSATIONS = (
     .where(CONVERSATIONS.c.conversation_id.in_(_IDS), CONVERSATIONS.c.state != "deleted")
     .order_by(CONVERSATIONS.c.conversation_id)
 )
+_ANY = {table.name: select(literal(1)).select_from(table).limit(1) for table in (ANNOTATIONS, FEEDBACK)}
 _ANNOTATIONS = (
     select(
         MESSAGES.c.conversation_id,
@@ -156,6 +157,8 @@ def _month(day: int) -> str:
 
 def _annotations(connection: Connection, ids: Sequence[str]) -> dict[str, _Found]:
     found: dict[str, _Found] = defaultdict(_Found)
+    if connection.scalar(_ANY[ANNOTATIONS.name]) is None:  # of a new store: as dear to look for as messages are to read
+        return found
     for row in connection.execute(_ANNOTATIONS, {"ids": ids}).all():
         result = loads(row.result_json.encode())
         of, message = found[row.conversation_id], row.message_id
@@ -178,6 +181,8 @@ def _annotations(connection: Connection, ids: Sequence[str]) -> dict[str, _Found
 
 def _ratings(connection: Connection, ids: Sequence[str]) -> dict[str, Counter[int]]:
     found: dict[str, Counter[int]] = defaultdict(Counter)
+    if connection.scalar(_ANY[FEEDBACK.name]) is None:
+        return found
     for row in connection.execute(_RATINGS, {"ids": ids}).all():
         found[row.conversation_id][row.rating] += 1
     return found

@@ -74,10 +74,11 @@ def _indexed(connection: Connection, mine: object) -> list[Indexed] | None:
         .join(MESSAGES, MESSAGES.c.message_id == SEARCH_MESSAGES.c.message_id, isouter=True)
         .where(mine)  # type: ignore[arg-type]
     )
-    found = []
+    found, engine = [], engine_of(connection)
     for row in connection.execute(query):
         if row.content_sha256 is None or bytes(row.content_sha256[:HEAD]) != bytes(row.content_head):
             return None
         text = zstandard.decompress(row.content_zstd).decode("utf-8")
-        found.append(Indexed(row.number, row.message_id, bytes(row.content_head), part_of(row.role), text))
+        part = part_of(row.role)
+        found.append(Indexed(row.number, row.message_id, bytes(row.content_head), part, engine.words(text, part)))
     return found

@@ -7,6 +7,7 @@ step that is killed, or overtaken by another process, leaves nothing. The chat n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -14,9 +15,9 @@ import zstandard
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select, update
 
 from agora.rooms.collect.explore.counting import change_counts, facts_of, forget_counts
-from agora.rooms.collect.explore.engines import Indexed, engine_of
+from agora.rooms.collect.explore.engines import Indexed, TextEngine, engine_of
 from agora.rooms.collect.explore.facts import Told, gather, told_of
-from agora.rooms.collect.explore.query import part_of
+from agora.rooms.collect.explore.query import Part, part_of
 from agora.rooms.collect.explore.tables import PLACE_BITS, SEARCH_CONVERSATIONS, SEARCH_MESSAGES, SEARCH_STATE
 from agora.rooms.collect.explore.words import VERSION
 from agora.rooms.collect.incoming import insert_rows
@@ -58,9 +59,21 @@ class Done(NamedTuple):
     more: bool
 
 
+_Text = tuple[str, bytes, Part, str]  # a message as Indexed, but without its number, which is given when it is put in
+
+
 class _Prepared(NamedTuple):
     facts: list[dict[str, Any]]
-    texts: dict[str, list[Indexed]]  # by conversation; their numbers are given when they are put in
+    texts: dict[str, list[_Text]]  # by conversation
+
+
+class _Step(NamedTuple):
+    before: State
+    after: State
+    prepared: _Prepared
+
+    def put(self, connection: Connection) -> int | None:
+        return _put(connection, *self)
 
 
 def index_all(store: Store, *, rebuild: bool = False, conversations: int = 2000, settled_us: int = 0) -> Iterator[int]:
@@ -75,11 +88,33 @@ def index_all(store: Store, *, rebuild: bool = False, conversations: int = 2000,
     if rebuild:
         store.write(start_anew)
     while True:
+        yield from _build_on(store, conversations)
         done = index_some(store, conversations=conversations, settled_us=settled_us)
         if done.messages:
             yield done.messages
         if not done.more:
             return
+
+
+def _build_on(store: Store, conversations: int) -> Iterator[int]:
+    """The steps of a build that is under way, each prepared while the one before it is written."""
+    waiting: Future[int | None] | None = None
+    with store.reading() as connection:
+        state = read_state(connection)
+    while state.version == VERSION and state.built_through is not None:
+        with store.reading() as connection:
+            step = _step(connection, state, conversations, 0)
+        if step is None:
+            break
+        if waiting is not None:
+            added = waiting.result()
+            if added is None:  # another process is faster: see how far it is
+                return
+            if added:
+                yield added
+        waiting, state = store.submit(step.put), step.after
+    if waiting is not None and (added := waiting.result()):
+        yield added
 
 
 def index_some(store: Store, *, conversations: int = 100, settled_us: int = SETTLED_US) -> Done:
@@ -89,12 +124,16 @@ def index_some(store: Store, *, conversations: int = 100, settled_us: int = SETT
         if state.version != VERSION:
             store.write(start_anew)
             return Done(0, True)
-        ids, after = _next(connection, state, conversations, now_us() - settled_us)
-        if after == state:
-            return Done(0, False)
-        prepared = _prepare(connection, ids, building=state.built_through is not None)
-    added = store.write(lambda c: _put(c, state, after, prepared))
-    return Done(added, True)
+        step = _step(connection, state, conversations, now_us() - settled_us)
+    return Done(0, False) if step is None else Done(store.write(step.put) or 0, True)
+
+
+def _step(connection: Connection, state: State, most: int, until_us: int) -> _Step | None:
+    """What is to be done next, read and prepared; None if there is nothing to do."""
+    ids, after = _next(connection, state, most, until_us)
+    if after == state:
+        return None
+    return _Step(state, after, _prepare(connection, ids, building=state.built_through is not None))
 
 
 def read_state(connection: Connection) -> State:
@@ -165,14 +204,14 @@ def _annotated(connection: Connection, state: State, most: int, until_us: int) -
 
 def _prepare(connection: Connection, ids: Sequence[str], *, building: bool) -> _Prepared:
     facts: list[dict[str, Any]] = []
-    texts: dict[str, list[Indexed]] = {}
+    texts: dict[str, list[_Text]] = {}
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE]
         numbers = {} if building else _numbers(connection, some)
         new = [conversation_id for conversation_id in some if conversation_id not in numbers]
         told = told_of(connection, new, texts=True) | _with_new_texts(connection, numbers)
         facts += gather(connection, some, told)
-        texts |= _new_texts(told)
+        texts |= _new_texts(engine_of(connection), told)
     return _Prepared(facts, texts)
 
 
@@ -193,16 +232,16 @@ def _with_new_texts(connection: Connection, numbers: Mapping[str, int]) -> dict[
     }
 
 
-def _new_texts(told: Mapping[str, Sequence[Told]]) -> dict[str, list[Indexed]]:
+def _new_texts(engine: TextEngine, told: Mapping[str, Sequence[Told]]) -> dict[str, list[_Text]]:
     """Messages whose texts were read and that are finished, by conversation."""
-    unpack = zstandard.ZstdDecompressor().decompress
-    found: dict[str, list[Indexed]] = {}
+    unpack, words = zstandard.ZstdDecompressor().decompress, engine.words
+    found: dict[str, list[_Text]] = {}
     for conversation_id, some in told.items():
-        found[conversation_id] = [
-            Indexed(-1, m.message_id, bytes(m.content_sha256[:HEAD]), part_of(m.role), unpack(m.content_zstd).decode())
-            for m in some
-            if m.content_zstd and m.status != Status.STREAMING
-        ]
+        found[conversation_id] = texts = []
+        for message_id, role, status, _, _, content, sha256 in some:
+            if content and status != Status.STREAMING:
+                part = part_of(role)
+                texts.append((message_id, bytes(sha256[:HEAD]), part, words(unpack(content).decode(), part)))
     return found
 
 
@@ -221,11 +260,15 @@ def _known(connection: Connection, numbers: Iterable[int]) -> dict[str, int]:
     return known
 
 
-def _put(connection: Connection, before: State, after: State, prepared: _Prepared) -> int:
-    """Write what was prepared, unless another process was faster; leave out what was erased in the meantime."""
+def _put(connection: Connection, before: State, after: State, prepared: _Prepared) -> int | None:
+    """Write what was prepared, unless another process was faster; leave out what was erased in the meantime.
+
+    Returns:
+        How many messages are new in the index; None where another process was faster.
+    """
     events.take_turns(connection)
     if read_state(connection) != before:
-        return 0
+        return None
     ids = [fact["conversation_id"] for fact in prepared.facts]
     alive = _alive(connection, ids)  # messages go with their conversation, never alone
     numbers = _numbers_in_parts(connection, ids)
@@ -245,7 +288,7 @@ def _put(connection: Connection, before: State, after: State, prepared: _Prepare
             place = _free_place(connection, number)
         for item in prepared.texts.get(conversation_id, ()):
             if place < (number + 1) << PLACE_BITS:
-                texts.append(Indexed(place, *item[1:]))
+                texts.append(Indexed(place, *item))
                 place += 1
     change_counts(connection, come=[*new, *old], gone=facts_of(connection, [row["number"] for row in old]))
     if new:
