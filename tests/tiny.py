@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 _TEXT = (
     "The quick brown fox jumps over the lazy dog. A model answers a question, and a person reads the answer. "
@@ -20,7 +21,7 @@ _TEMPLATE = (
 SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|doc|>")
 
 
-def make_tokenizer(vocabulary: int = 400, *, chat_template: bool = True):
+def make_tokenizer(vocabulary: int = 400, *, chat_template: bool = True) -> Any:
     """A `PreTrainedTokenizerFast` over bytes, trained on a few lines."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -35,7 +36,8 @@ def make_tokenizer(vocabulary: int = 400, *, chat_template: bool = True):
         show_progress=False,
     )
     tokenizer.train_from_iterator([_TEXT] * 4, trainer)
-    fast = PreTrainedTokenizerFast(
+    make: Any = PreTrainedTokenizerFast
+    fast = make(
         tokenizer_object=tokenizer,
         pad_token="<|pad|>",
         eos_token="<|end|>",
@@ -55,7 +57,7 @@ def make_model(
     heads: int = 4,
     kv_heads: int = 2,
     context: int = 512,
-):
+) -> Any:
     """A random Llama in fp32. Weights are large enough that its distributions are far from flat."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -77,7 +79,7 @@ def make_model(
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
     try:
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)
     finally:
         torch.random.set_rng_state(state)
     return model.eval()

@@ -16,6 +16,7 @@ from agora.core.errors import ConfigError, DataError, MissingError, UsageError
 from agora.rooms.synthesize import PrefixTemplate, derive_prefix
 from agora.rooms.synthesize.sources import open_source
 from agora.rooms.synthesize.tokens import PROBES, text_stops
+from tests.rooms.synthesize.byte_pairs import bpe
 from tests.tiny import make_tokenizer
 
 CHATML = (
@@ -28,35 +29,11 @@ VICUNA = (
     "{% endif %}{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
 )
 DATED = "Today is {{ strftime_now('%d %b %Y') }}.\n" + VICUNA
-SPECIAL = ("<|bos|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 TEXTS = (
     "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May.",
     "What is the total number of apples in the 3 baskets? How many are left?",
     "Weng earns $12 an hour for babysitting. Yesterday, she just did 50 minutes of babysitting.",
 )
-
-
-def bpe(texts: Any, template: str, vocabulary: int = 2000, special: tuple[str, ...] = SPECIAL) -> Any:
-    """A byte-level BPE tokenizer trained on texts."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=list(special), initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokens = {"bos_token": "<|bos|>", "eos_token": "<|im_end|>", "pad_token": "<|pad|>"}
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        extra_special_tokens=[s for s in special if s not in tokens.values()],
-        **{name: text for name, text in tokens.items() if text in special},
-    )
-    fast.chat_template = template
-    return fast
 
 
 @cache
@@ -210,7 +187,7 @@ def test_the_gsm8k_tokenizer_ends_at_the_colon_and_never_repeats_bos(shared_dir:
     derived = derive_prefix(chatml)
     assert chatml.decode(derived.prefix_ids).endswith("user\n")
     sampled = chatml.encode(questions[0] + "<|im_end|>", add_special_tokens=False)
-    assert [*derived.prefix_ids, *sampled].count(chatml.bos_token_id) == 1
+    assert [*(derived.prefix_ids or ()), *sampled].count(chatml.bos_token_id) == 1
 
 
 def test_every_special_token_and_config_eos_stops() -> None:
