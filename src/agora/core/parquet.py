@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import io
 import shutil
 import tempfile
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, islice
 from pathlib import Path
@@ -18,11 +16,10 @@ from agora.core.errors import AgoraError, DataError
 from agora.core.fields import field_types
 from agora.core.files import BLOCK, atomic_file
 from agora.core.json_text import dumps, loads
-from agora.core.schemas import META_JSON, META_SCHEMA, arrow_schema, column_packer, from_row, to_row
+from agora.core.parquet_values import BatchRows, Unpack, holds_json
+from agora.core.schemas import arrow_schema, column_packer, from_row, to_row
 
 BATCH_ROWS = 4096
-_ROWS_AT_ONCE = 256  # as Python objects: whoever wants the first rows does not wait for all of a batch
-Unpack = Callable[[Any], Any]
 
 
 @contextmanager
@@ -45,7 +42,12 @@ def parquet_source(path: Path, first: bytes, source: BinaryIO) -> Iterator[Path 
 
 
 def parquet_rows(
-    path: Path, source: Path | BinaryIO | None = None, *, start: int = 0, without: Collection[str] = ()
+    path: Path,
+    source: Path | BinaryIO | None = None,
+    *,
+    start: int = 0,
+    without: Collection[str] = (),
+    finite: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The rows of a Parquet file, a batch in memory at a time.
 
@@ -54,23 +56,19 @@ def parquet_rows(
         source: read this instead (see :func:`parquet_source`).
         start: skip this many rows, whole row groups without reading them.
         without: columns that are not read.
+        finite: floats that are not finite are read as None, as from JSON.
 
     Raises:
         DataError: the file is damaged or holds values that have no JSON form.
     """
     with _reading(path, source or path) as file:
-        unpackers, schema_name = _unpackers(file.schema_arrow)
+        rows = BatchRows(file.schema_arrow, finite=finite)
         groups, skip = _groups_from(file, start)
         columns = [name for name in file.schema_arrow.names if name not in without] if without else None
-        unpackers = [(name, unpack) for name, unpack in unpackers if name not in without]
         for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=columns):
             first = min(skip, batch.num_rows)
             skip -= first
-            for at in range(first, batch.num_rows, _ROWS_AT_ONCE):
-                for row in batch.slice(at, _ROWS_AT_ONCE).to_pylist():
-                    for name, unpack in unpackers:
-                        row[name] = unpack(row[name])
-                    yield {"schema": schema_name} | row if schema_name else row
+            yield from rows.of(batch.slice(first))
 
 
 def parquet_picked(
@@ -80,7 +78,7 @@ def parquet_picked(
     import pyarrow as pa
 
     with _reading(path, source or path) as file:
-        unpackers, schema_name = _unpackers(file.schema_arrow)
+        rows = BatchRows(file.schema_arrow)
         ends = list(accumulate(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)))
         groups = sorted({bisect_left(ends, number) for number in numbers if 1 <= number <= (ends[-1] if ends else 0)})
         at = 0  # how many of the numbers are found
@@ -90,10 +88,7 @@ def parquet_picked(
                 stop = bisect_right(numbers, first + batch.num_rows)
                 wanted = numbers[at:stop]
                 places = pa.array([n - first - 1 for n in wanted], pa.int64())  # typed: a batch may hold none of them
-                for number, row in zip(wanted, batch.take(places).to_pylist(), strict=True):
-                    for name, unpack in unpackers:
-                        row[name] = unpack(row[name])
-                    yield number, {"schema": schema_name} | row if schema_name else row
+                yield from zip(wanted, rows.of(batch.take(places)), strict=True)
                 at, first = stop, first + batch.num_rows
 
 
@@ -101,6 +96,12 @@ def parquet_columns(path: Path, source: Path | BinaryIO | None = None) -> list[s
     """The names of the columns."""
     with _reading(path, source or path) as file:
         return [str(name) for name in file.schema_arrow.names]
+
+
+def parquet_holds_json(path: Path) -> bool:
+    """Whether rows that are read with ``finite`` hold JSON's own values, so that nothing in them is to be cleaned."""
+    with _reading(path, path) as file:
+        return holds_json(file.schema_arrow)
 
 
 def parquet_num_rows(path: Path, source: Path | BinaryIO | None = None) -> int:
@@ -150,51 +151,6 @@ def _groups_from(file: Any, start: int) -> tuple[list[int], int]:
         skip -= file.metadata.row_group(first).num_rows
         first += 1
     return list(range(first, file.num_row_groups)), skip
-
-
-def _unpackers(schema: Any) -> tuple[list[tuple[str, Unpack]], str | None]:
-    name = (schema.metadata or {}).get(META_SCHEMA)
-    found = [(field.name, unpack) for field in schema if (unpack := _unpacker(field))]
-    return found, name.decode() if name and "schema" not in schema.names else None
-
-
-def _unpacker(field: Any) -> Unpack | None:
-    import pyarrow as pa
-
-    if (field.metadata or {}).get(META_JSON):
-        return lambda text: None if text is None else loads(text.encode())
-    if pa.types.is_struct(field.type):
-        inner = [(f.name, unpack) for f in field.type if (unpack := _unpacker(f))]
-        return _unpack_struct(inner) if inner else None
-    if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
-        item = _unpacker(field.type.value_field)
-        return (lambda values: None if values is None else [item(v) for v in values]) if item else None
-    kinds = ("string", "large_string", "integer", "floating", "boolean", "null")
-    return None if any(getattr(pa.types, f"is_{kind}")(field.type) for kind in kinds) else _json_form
-
-
-def _unpack_struct(inner: list[tuple[str, Unpack]]) -> Unpack:
-    def unpack(value: Any) -> Any:
-        return None if value is None else value | {name: inside(value[name]) for name, inside in inner}
-
-    return unpack
-
-
-def _json_form(value: Any) -> Any:
-    """Dates, decimals, bytes and Arrow maps as what JSON would hold."""
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, decimal.Decimal):
-        return float(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, dict):
-        return {k: _json_form(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_form(v) for v in value]
-    return value
 
 
 def write_parquet(path: Path, rows: Iterable[Any], record_type: type[Any]) -> int:

@@ -113,6 +113,7 @@ def read_slice(
     offset: int | None = None,
     rejects: Rejects | None = None,
     without: Collection[str] = (),
+    finite: bool = False,
 ) -> Iterator[Row]:
     """Stream the rows that stand on lines ``start + 1`` to ``stop`` of a file (items of an array, rows of Parquet).
 
@@ -123,6 +124,7 @@ def read_slice(
         offset: byte offset of the first line where it is known (uncompressed JSON Lines): nothing is passed over.
         rejects: takes malformed rows; without it the first one is an error.
         without: columns of a Parquet file that are not read; other files have all their keys.
+        finite: floats of a Parquet file that are not finite are read as None.
     """
     if offset:
         with open_plain(path) as source:
@@ -137,7 +139,7 @@ def read_slice(
             yield from (row for row in rows if start < row.line <= stop)
         elif kind == "parquet":
             with parquet_source(path, first, source) as file:
-                data = islice(parquet_rows(path, file, start=start, without=without), stop - start)
+                data = islice(parquet_rows(path, file, start=start, without=without, finite=finite), stop - start)
                 yield from (Row(n, row) for n, row in enumerate(data, start + 1))
         else:
             if start < number <= stop:
