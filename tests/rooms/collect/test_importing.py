@@ -122,14 +122,17 @@ def test_workers_bring_the_same_rows_events_and_refusals_as_one_process(
 ) -> None:
     rows = pq.read_table(shared_dir / "data/wildchat/schema/wildchat_1m_fixture.parquet")
     bad = rows.slice(0, 1).to_pylist()[0] | {"conversation": []}
-    twice = pa.concat_tables([rows, pa.Table.from_pylist([bad], rows.schema), rows, rows.slice(3, 2)])
+    odd = rows.slice(1, 1).to_pylist()[0]
+    odd["detoxify_moderation"][0] |= {"toxicity": float("nan"), "threat": float("inf")}
+    more = pa.Table.from_pylist([bad, odd], rows.schema)
+    twice = pa.concat_tables([rows, more, rows, rows.slice(3, 2)])
     pq.write_table(twice, tmp_path / "rows.parquet", row_group_size=3)
     monkeypatch.setattr(importing_workers, "LocalRunner", runner)
     monkeypatch.setattr(importing_workers, "_SPAN_ROWS", 3)
     assert len(importing_workers.spans_of(tmp_path / "rows.parquet", 4)) == 6
     one, two = (_kept(tmp_path / f"w{n}", tmp_path / "rows.parquet", n) for n in (1, 2))
-    assert one == two and one[0][:4] == (19, 18, 0, 1)
-    assert sum("repeats" in c.meta for c in one[1]) == 10
+    assert one == two and one[0][:4] == (20, 19, 0, 1)
+    assert sum("repeats" in c.meta for c in one[1]) == 11
 
 
 def test_no_message_is_older_than_the_one_it_answers() -> None:

@@ -45,10 +45,14 @@ class RowError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The file and the 1-based line (or row) that a conversation comes from."""
+    """The file and the 1-based line (or row) that a conversation comes from.
+
+    ``clean``: the row holds JSON's own values, as :func:`clean_json` would make them.
+    """
 
     path: str
     line: int
+    clean: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}"
@@ -214,8 +218,11 @@ def chain(
     *,
     meta: JsonMap,
     notes: Sequence[str] = (),
+    clean: bool = False,
 ) -> Conversation:
     """A linear conversation of the turns.
+
+    What is not ``clean`` (see :class:`Origin`) is made so: texts, metas of turns, and ``meta``.
 
     ``meta`` gains ``role_order`` (false when roles repeat), ``incomplete`` (the last turn waits for an answer) and
     ``notes`` when there are any.
@@ -224,10 +231,12 @@ def chain(
         RowError: see :func:`check_turns`.
     """
     check_turns(turns)
-    metas = clean_json([turn.meta for turn in turns])  # one call: it costs more than most metas
+    metas = [turn.meta for turn in turns]
+    if not clean:
+        metas, meta = clean_json(metas), clean_json(meta)
     messages = [
-        _new_message(turn.role, clean_text(turn.content), str(i), str(i - 1) if i else None, clean)
-        for i, (turn, clean) in enumerate(zip(turns, metas, strict=True))
+        _new_message(turn.role, clean_text(turn.content), str(i), str(i - 1) if i else None, told)
+        for i, (turn, told) in enumerate(zip(turns, metas, strict=True))
     ]
     facts: JsonMap = {
         "role_order": keeps_order([t.role for t in turns]),
@@ -237,7 +246,7 @@ def chain(
         facts["notes"] = list(notes)
     pairs = [(m.role, m.content) for m in messages]
     own_id = stable_id(provenance.source, provenance.source_id or f"line {provenance.line}", pairs)
-    made: Conversation = _new_conversation(own_id, tuple(messages), provenance, {}, clean_json(meta) | facts)
+    made: Conversation = _new_conversation(own_id, tuple(messages), provenance, {}, meta | facts)
     return made
 
 

@@ -104,9 +104,9 @@ def _lines(
     watch.end()
 
 
-def convert_row(path: Path, chosen: Format, row: Row, rejects: Rejects) -> Conversation | None:
-    """The conversation of a row; None where it is refused."""
-    origin = Origin(str(path), row.line)
+def convert_row(path: Path, chosen: Format, row: Row, rejects: Rejects, *, clean: bool = False) -> Conversation | None:
+    """The conversation of a row; None where it is refused. For ``clean`` see :class:`Origin`."""
+    origin = Origin(str(path), row.line, clean)
     try:
         return chosen.convert(row.data, origin)
     except RowError as error:

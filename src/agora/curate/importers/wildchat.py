@@ -94,7 +94,7 @@ def _convert(data: JsonMap, origin: Origin, layout: Format) -> Conversation:
         line=origin.line,
     )
     meta = {"model": text_or_none(data.get("model")), "row": without(data, "conversation")}
-    return chain(turns, provenance, meta=meta)
+    return chain(turns, provenance, meta=meta, clean=origin.clean)
 
 
 def _convert_1m(data: JsonMap, origin: Origin) -> Conversation:

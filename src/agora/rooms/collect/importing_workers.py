@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agora.core.garbage import rare_collections
-from agora.core.parquet import parquet_spans
+from agora.core.parquet import parquet_holds_json, parquet_spans
 from agora.core.tables import Rejects, read_slice
 from agora.core.workers import LocalRunner
 from agora.curate.importers.base import Format
@@ -63,13 +63,14 @@ class _MakeReady:
 
     path: Path
     format: str
+    clean: bool  # its rows hold JSON's own values
 
     def __call__(self, span: Span) -> _Made:
         chosen, rows = format_named(self.format), []
         noted = _Noted()
         with rare_collections():
-            for row in read_slice(self.path, span.start, span.stop):
-                conversation = convert_row(self.path, chosen, row, noted)
+            for row in read_slice(self.path, span.start, span.stop, finite=self.clean):
+                conversation = convert_row(self.path, chosen, row, noted, clean=self.clean)
                 made = noted.last if conversation is None else make_ready(conversation)
                 assert made is not None
                 rows.append((row.line, made))
@@ -99,7 +100,8 @@ def ready_lines(
         workers: processes beside this one.
     """
     watch, waiting, due = BadRows(path, chosen, rejects), dict[int, _Made](), 0
-    with closing(LocalRunner(workers).map(_MakeReady(path, chosen.name), spans)) as results:
+    make = _MakeReady(path, chosen.name, parquet_holds_json(path))
+    with closing(LocalRunner(workers).map(make, spans)) as results:
         for made in results:
             waiting[made.number] = made
             while due in waiting:
