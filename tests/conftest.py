@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.examples import examples
 from tests.postgres import postgres_server
 from tests.shared import SHARED
 
-settings.register_profile("agora", max_examples=examples(100))
+# Nothing is timed: machines are busy, and the first text of a fresh clone makes hypothesis read all of Unicode.
+settings.register_profile(
+    "agora", max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("agora")
 
 # Progress bars would mix with the output that tests read.
