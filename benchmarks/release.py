@@ -53,7 +53,8 @@ def fill(url: str, conversations: int, rng: random.Random) -> None:
     texts = [_packed(" ".join(rng.choices(WORDS, k=rng.randint(5, 120)))) for _ in range(4000)]
     message = 0
     for start in range(0, conversations, 5000):
-        heads, messages, annotations = [], [], []
+        heads, messages = [], []
+        annotations: list[tuple[Any, ...]] = []
         for i in range(start, min(start + 5000, conversations)):
             at = NOW - 8 * DAY - rng.randrange(60 * DAY)
             rounds = min(1 + int(rng.expovariate(0.6)), 12)
@@ -118,7 +119,7 @@ def _annotations(rng: random.Random, own: str, reply: bool, place: Any, language
 
 def ours(url: str, workers: int, *, redacted: bool) -> int:
     """Scan, gate, anonymize and write; how many conversations were written."""
-    from agora.core.workers import LocalRunner, Runner, SerialRunner
+    from agora.core.workers import LocalRunner, SerialRunner
     from agora.rooms.collect.release.asked import Asked, engine_of
     from agora.rooms.collect.release.found import wanted_versions
     from agora.rooms.collect.release.plan import freeze
@@ -129,10 +130,10 @@ def ours(url: str, workers: int, *, redacted: bool) -> int:
 
     # small files, so that two processes have something to share
     settings = ReleaseSettings(shard_mb=2, redaction=RedactionSettings(on=redacted, residual_scan=redacted))
-    runner: Runner = LocalRunner(workers) if workers > 1 else SerialRunner()
     with engine_of(url).connect() as connection:
         wanted = wanted_versions(connection, {})
-    with tempfile.TemporaryDirectory() as folder:
+    kept = LocalRunner(workers) if workers > 1 else SerialRunner()
+    with tempfile.TemporaryDirectory() as folder, kept as runner:
         asked = Asked("r", url, Path(folder), ReleaseKey(b"k" * 32), settings, "ODC-BY 1.0", 7 * DAY, NOW, wanted)
         marks = [(time.perf_counter(), _cpu())]
         plan = freeze(asked, runner, 4 * workers)

@@ -67,3 +67,8 @@ def square(number: int) -> int:
     if number < 0:
         raise ValueError("negative")
     return number * number
+
+
+def process(_: int) -> int:
+    """The process that does the work."""
+    return os.getpid()

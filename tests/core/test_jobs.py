@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -248,6 +250,18 @@ def test_results_come_as_they_are_ready_and_errors_after_the_work_in_flight() ->
     with pytest.raises(AgoraError, match="x: TypeError: bad operand type for abs"):
         list(LocalRunner(2).map(abs, [-1, "x", -2]))  # type: ignore[arg-type]
     assert list(LocalRunner(2).map(abs, [])) == []
+
+
+def test_processes_stay_from_one_map_to_the_next_inside_a_block() -> None:
+    with LocalRunner(1) as runner:
+        (first,) = {*runner.map(steps.process, [0, 0])}
+        assert [*runner.map(abs, [-1])] == [1]
+        assert {*runner.map(steps.process, [0])} == {first}
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(AgoraError, match="0: the worker process was killed by signal 9"):
+            list(runner.map(steps.process, [0]))
+        assert first not in runner.map(steps.process, [0])
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -33,6 +33,12 @@ class Runner(Protocol):
 class SerialRunner:
     """One item after another in this process: nothing to start, easy to debug."""
 
+    def __enter__(self) -> SerialRunner:
+        """There is nothing to keep; see :class:`LocalRunner`."""
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
     def map(self, fn: Callable[[A], B], items: Sequence[A]) -> Generator[B, None, None]:
         """See :class:`Runner`."""
         for item in items:
@@ -43,7 +49,8 @@ class LocalRunner:
     """A pool of spawned processes on this machine.
 
     Unlike the standard pools it knows which process works on what, so a process that dies is reported with its item.
-    Ctrl-C and errors in the caller stop the processes at once.
+    Ctrl-C and errors in the caller stop the processes at once. Inside a ``with`` block they stay from one map to the
+    next: a process that loads what a release needs spends most of a second before its first item.
 
     Args:
         workers: how many processes, at least 1.
@@ -53,6 +60,18 @@ class LocalRunner:
         if workers < 1:
             raise UsageError(f"workers must be at least 1, got {workers}")
         self.workers = workers
+        self._stays = False
+        self._idle: list[_Worker] = []
+
+    def __enter__(self) -> LocalRunner:
+        """Keep processes until the end of the block."""
+        self._stays = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the processes."""
+        self._stays = False
+        _stop(self._idle)
 
     def map(self, fn: Callable[[A], B], items: Sequence[A]) -> Generator[B, None, None]:
         """See :class:`Runner`. ``fn``, items and results are pickled; ``fn`` must be importable."""
@@ -63,11 +82,13 @@ class LocalRunner:
             raise UsageError(f"the work cannot be sent to another process ({err})", hint=hint) from None
         pool = _Pool(fn, items)
         try:
-            pool.start(min(self.workers, len(items)))
+            pool.start(min(self.workers, len(items)), self._idle)
             while pool.busy:
                 yield from pool.collect()
+            if self._stays:
+                self._idle += pool.release()
         finally:
-            pool.stop()
+            _stop(pool.workers)
         if pool.failures:
             raise pool.failures[min(pool.failures)]
 
@@ -84,6 +105,19 @@ class _Worker:
         theirs.close()  # so that we see the end of the pipe when the process dies
         self.item = -1
 
+    def turn_to(self, fn: Callable[[Any], Any]) -> _Worker:
+        """Have the items that follow worked on by another function."""
+        with suppress(OSError):  # as for an item
+            self.pipe.send(_Function(fn))
+        return self
+
+
+class _Function:
+    """What a process is sent before the items of another map."""
+
+    def __init__(self, fn: Callable[[Any], Any]) -> None:
+        self.fn = fn
+
 
 class _Pool:
     def __init__(self, fn: Callable[[Any], Any], items: Sequence[Any]) -> None:
@@ -96,10 +130,17 @@ class _Pool:
     def busy(self) -> list[_Worker]:
         return [worker for worker in self.workers if worker.item >= 0]
 
-    def start(self, count: int) -> None:
+    def start(self, count: int, idle: list[_Worker]) -> None:
+        """Begin with some processes: idle ones, which are taken from the list, and new ones."""
         for _ in range(count):
-            self.workers.append(_Worker(self.fn))
+            self.workers.append(idle.pop().turn_to(self.fn) if idle else _Worker(self.fn))
             self._hand_out(self.workers[-1])
+
+    def release(self) -> list[_Worker]:
+        """Give away the processes that still live; they have nothing to do."""
+        alive = [worker for worker in self.workers if worker.process.is_alive()]
+        self.workers = [worker for worker in self.workers if worker not in alive]
+        return alive
 
     def _hand_out(self, worker: _Worker) -> None:
         worker.item = -1
@@ -135,17 +176,20 @@ class _Pool:
             hint = 'run with one worker to see why; a script needs `if __name__ == "__main__":` around its main part'
         return AgoraError(f"{self.items[worker.item]}: the worker process {how}", hint=hint)
 
-    def stop(self) -> None:
-        for worker in self.workers:
-            worker.pipe.close()
-            if worker.item >= 0:
-                worker.process.terminate()
-        for worker in self.workers:
-            worker.process.join(5)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.process.close()
+
+def _stop(workers: list[_Worker]) -> None:
+    """Stop processes, at once those that are at work, and empty the list."""
+    for worker in workers:
+        worker.pipe.close()
+        if worker.item >= 0:
+            worker.process.terminate()
+    for worker in workers:
+        worker.process.join(5)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.process.close()
+    workers.clear()
 
 
 def _serve(pipe: Connection, fn: Callable[[Any], Any]) -> None:
@@ -156,6 +200,9 @@ def _serve(pipe: Connection, fn: Callable[[Any], Any]) -> None:
     with suppress(EOFError, OSError):
         while True:
             item = pipe.recv()
+            if isinstance(item, _Function):
+                fn = item.fn
+                continue
             try:
                 answer: tuple[Any, AgoraError | None] = fn(item), None
             except AgoraError as err:

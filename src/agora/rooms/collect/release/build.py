@@ -103,19 +103,28 @@ def build_release(
     lock = FolderLock(out)
     try:
         sweep_temporaries(out)
-        return _Build(store, url, out, settings, name, workers, as_of_us).run()
+        with LocalRunner(workers) if workers > 1 else SerialRunner() as runner:
+            parts = 4 * workers if workers > 1 else 1
+            return _Build(store, url, out, settings, name, runner, parts, as_of_us).run()
     finally:
         lock.release()
 
 
 class _Build:
     def __init__(
-        self, store: Store, url: str, out: Path, settings: ServeSettings, name: str, workers: int, as_of_us: int | None
+        self,
+        store: Store,
+        url: str,
+        out: Path,
+        settings: ServeSettings,
+        name: str,
+        runner: Runner,
+        parts: int,
+        as_of_us: int | None,
     ) -> None:
         self.store, self.out, self.settings, self.name = store, out, settings, name
         self.work = out / WORK
-        self.runner: Runner = LocalRunner(workers) if workers > 1 else SerialRunner()
-        self.parts = 4 * workers if workers > 1 else 1
+        self.runner, self.parts = runner, parts
         store.write(publish.note_withdrawn)
         self.removals: list[tuple[str, str]] = []
         self.asked, self.release = self._begin(url, as_of_us)
