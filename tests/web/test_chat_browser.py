@@ -153,7 +153,7 @@ def test_a_receipt_erases_everything(chromium: Any, address: str) -> None:
     tab.page.get_by_label("Receipt", exact=True).fill(receipt.lower())
     tab.page.get_by_label("Erase everything").check()
     tab.page.get_by_role("button", name="Erase").click()
-    assert tab.page.get_by_text("1 conversations were erased").is_visible()
+    assert tab.page.get_by_text("Conversations erased: 1").is_visible()
     assert tab.problems == []
     tab.close()
 
