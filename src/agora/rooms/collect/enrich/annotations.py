@@ -26,7 +26,6 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from agora.core.errors import UsageError
 from agora.core.files import nearest
@@ -82,7 +81,7 @@ def add(connection: Connection, annotations: Iterable[Annotation]) -> int:
     """
     events.take_turns(connection)  # before rows are held: who erases takes its turn first too
     added, at = 0, now_us()
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(ANNOTATIONS)
+    insert = _insert_of(connection.dialect.name)(ANNOTATIONS)
     for batch in _batched(annotations):
         check_kinds({a.kind for a in batch})
         long = next((a.version for a in batch if len(a.version) > MAX_VERSION_CHARS), None)
@@ -134,6 +133,15 @@ def _oldest_first(connection: Connection, message_ids: Sequence[str], kind: str)
             .order_by(ANNOTATIONS.c.created_us, ANNOTATIONS.c.pipeline_version)
         )
         yield from map(_annotation, connection.execute(query))
+
+
+def _insert_of(dialect: str) -> Any:
+    """The INSERT of a database that can leave out rows; only the one that is used is loaded."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    return insert
 
 
 def _batched(items: Iterable[T]) -> Iterator[list[T]]:

@@ -15,7 +15,7 @@ from agora.core.records import JsonMap
 from agora.curate.text import words
 
 Count = Callable[[str], int]
-_CHARS_AT_ONCE = 500_000
+_CHARS_AT_ONCE = 60_000  # larger pieces do not fit the processor's cache
 _BLANK = bytes(i < 128 and chr(i).isspace() for i in range(256))  # 1 for what separates words
 
 

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agora.core.records import Conversation, JsonMap, Message
 from agora.core.tables import Rejects
-from agora.curate.importers.read import import_conversations
 from agora.curate.language_names import LANGUAGE_NAMES
 from agora.rooms.collect.enrich.annotations import latest, latest_by_provider
-from agora.rooms.collect.records import stored_conversations
 
 if TYPE_CHECKING:
     from agora.store import Store
@@ -106,12 +104,16 @@ def told_by_file(path: Path, *, format: str = "auto", rejects: Rejects, threshol
         rejects: takes the rows that cannot be read.
         threshold: a Detoxify score of toxicity above it is toxic.
     """
+    from agora.curate.importers.read import import_conversations
+
     for conversation in import_conversations(path, format=format, rejects=rejects):
         yield tell(conversation, {}, threshold)
 
 
 def told_by_store(store: Store, *, threshold: float) -> Iterator[Told]:
     """The conversations of a store, with the annotations that were made of them."""
+    from agora.rooms.collect.records import stored_conversations
+
     found = stored_conversations(store, only_published=False)
     while batch := list(islice(found, _AT_ONCE)):
         ids = [message.id for conversation in batch for message in conversation.messages]
