@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from agora.core.records import Conversation, Message, Provenance
 from agora.core.tables import Rejects
@@ -145,6 +146,14 @@ def test_no_message_is_older_than_the_one_it_answers() -> None:
     ready = make_ready(Conversation("x", messages, Provenance("s", created="2024-06-01T00:00:00Z")))
     times = [MessageRow(*message).created_us for message in ready.messages]
     assert [(time - times[0]) / 1e6 for time in times] == [0, 2, 0, 2]
+
+
+def test_two_messages_of_a_conversation_never_have_one_name_of_a_browser(store: Store, tmp_path: Path) -> None:
+    import_into_store(store, _lines(tmp_path / "a.jsonl", 1), rejects=tmp_path / "bad.jsonl")  # no names: two messages
+    name = update(MESSAGES).values(client_msg_id="same")
+    with pytest.raises(IntegrityError):
+        store.write(lambda c: c.execute(name))
+    assert store.write(lambda c: c.execute(name.where(MESSAGES.c.role == "user")).rowcount) == 1
 
 
 def test_a_repeated_row_of_one_file_is_kept_and_adds_nothing_later(store: Store, tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, Table, select, update
 
 from agora.core.records import JsonMap
 from agora.rooms.collect.ready import ConversationRow, MessageRow, Ready, Values
@@ -15,11 +14,6 @@ from agora.rooms.collect.tables import CONVERSATIONS, MESSAGES
 from agora.store import events
 
 _ASKED_AT_ONCE = 500  # keys in one SELECT
-_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
-# built once: a list in a statement costs more than the database takes for it, unless it is one parameter
-_KNOWN = select(CONVERSATIONS.c.source_key).where(
-    CONVERSATIONS.c.source == bindparam("source"), CONVERSATIONS.c.source_key.in_(_KEYS)
-)
 _CONVERSATION = (*ConversationRow._fields, "import_id")
 
 
@@ -113,9 +107,13 @@ def insert_values(connection: Connection, table: Table, columns: Sequence[str], 
         return
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(map(preparer.quote, columns))
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    sql = f"INSERT INTO {preparer.format_table(table)} ({names}) VALUES ({', '.join([mark] * len(columns))})"
-    connection.exec_driver_sql(sql, rows)
+    marks = ", ".join([_mark(connection)] * len(columns))
+    connection.exec_driver_sql(f"INSERT INTO {preparer.format_table(table)} ({names}) VALUES ({marks})", rows)
+
+
+def _mark(connection: Connection) -> str:
+    """What stands for a value in the driver's statements."""
+    return "?" if connection.dialect.paramstyle == "qmark" else "%s"
 
 
 def _known(connection: Connection, batch: Sequence[Ready]) -> set[tuple[str, str]]:
@@ -127,8 +125,12 @@ def _known(connection: Connection, batch: Sequence[Ready]) -> set[tuple[str, str
         for start in range(0, len(own), _ASKED_AT_ONCE):
             asked = own[start : start + _ASKED_AT_ONCE]
             by_stored = {key: key for key in asked} | {erased_key(key): key for key in asked}
-            stored = connection.scalars(_KNOWN, {"source": source, "keys": list(by_stored)})
-            found |= {(source, by_stored[key]) for key in stored}
+            mark = _mark(connection)
+            # in the driver's own words: SQLAlchemy takes longer to write a list than SQLite to look for it
+            marks = ", ".join([mark] * len(by_stored))
+            sql = f"SELECT source_key FROM conversations WHERE source = {mark} AND source_key IN ({marks})"
+            stored = connection.exec_driver_sql(sql, (source, *by_stored))
+            found |= {(source, by_stored[key]) for (key,) in stored}
     return found
 
 

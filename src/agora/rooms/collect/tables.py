@@ -92,5 +92,13 @@ Index("ix_conversations_subject", CONVERSATIONS.c.subject_id, CONVERSATIONS.c.up
 Index("ix_conversations_source", CONVERSATIONS.c.source, CONVERSATIONS.c.source_key, unique=True)
 Index("ix_imports_source", IMPORTS.c.source_sha256, IMPORTS.c.how, unique=True)
 Index("ix_messages_conversation", MESSAGES.c.conversation_id, MESSAGES.c.message_id)
-Index("ix_messages_client", MESSAGES.c.conversation_id, MESSAGES.c.client_msg_id, unique=True)
+_NAMED = MESSAGES.c.client_msg_id.is_not(None)  # not replies and imports: an entry of each costs time and room
+Index(
+    "ix_messages_client",
+    MESSAGES.c.conversation_id,
+    MESSAGES.c.client_msg_id,
+    unique=True,
+    sqlite_where=_NAMED,
+    postgresql_where=_NAMED,
+)
 Index("ix_messages_status", MESSAGES.c.status)
