@@ -182,13 +182,14 @@ class Findings:
 NOTHING = Findings()
 
 
-def annotations_column(moderation: Moderation) -> ColumnElement[str | None]:
-    """All annotations of a message as one text, for a query over ``messages``; :class:`Reader` takes it apart.
+def annotations_column(moderation: Moderation, without: Sequence[str]) -> ColumnElement[str | None]:
+    """The annotations of a message as one text, for a query over ``messages``; :class:`Reader` takes it apart.
 
     A row a message is half the work of a row an annotation, for the database and for its reader.
 
     Args:
         moderation: ``asked`` leaves out what it said, but for what it says of minors.
+        without: kinds that are not needed; what differs from message to message costs most (``topic``).
     """
     a = ANNOTATIONS.c
     result: ColumnElement[str] = a.result_json
@@ -198,7 +199,7 @@ def annotations_column(moderation: Moderation) -> ColumnElement[str | None]:
     entry = a.kind + _FIELD + a.pipeline_version + _FIELD + result
     return (
         select(func.aggregate_strings(entry, _ENTRY))
-        .where(a.message_id == MESSAGES.c.message_id)
+        .where(a.message_id == MESSAGES.c.message_id, a.kind.not_in(without))
         .correlate(MESSAGES)
         .scalar_subquery()
     )

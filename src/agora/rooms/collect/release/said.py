@@ -139,7 +139,7 @@ def _messages(profile: str) -> Select[Any]:
         *((m.params_json, m.usage_json) if spent else (null(), null())),
         m.finish_reason if native else null(),
         m.content_zstd,
-        annotations_column("scores" if native else "verdicts"),
+        annotations_column("scores" if native else "verdicts", ("geo", "dup", "topic", "category")),
     ).order_by(m.conversation_id, m.message_id)
 
 

@@ -303,7 +303,7 @@ def _messages_query(asked: Asked) -> Select[Any]:
     facts = (func.length(m.content_zstd), m.content_sha256 == _EMPTY, m.message_id, m.parent_id, m.role, m.status)
     times = (m.created_us, func.coalesce(m.completed_us, m.created_us))
     return (
-        select(m.conversation_id, annotations_column(_moderation(asked)), *facts, *times)
+        select(m.conversation_id, annotations_column(_moderation(asked), ("topic", "category")), *facts, *times)
         .where(m.conversation_id.between(bindparam("low"), bindparam("high")), m.created_us <= asked.as_of_us)
         .order_by(m.conversation_id, m.message_id)
     )
