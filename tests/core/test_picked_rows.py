@@ -67,3 +67,25 @@ def test_columns_are_named_and_passed_over(files: dict[str, Path]) -> None:
     assert column_names(files["lines"]) == []
     rows = list(read_slice(files["parquet"], 5, 9, without={"inner", "text"}))
     assert [(row.line, row.data) for row in rows] == [(n, {"n": n - 1}) for n in range(6, 10)]
+
+
+@given(start=st.integers(0, 30), length=st.integers(0, 30))
+@settings(deadline=None, max_examples=examples(60))
+def test_a_slice_of_row_groups_is_that_of_the_whole(files: dict[str, Path], start: int, length: int) -> None:
+    whole = [row for row in read_rows(files["parquet"]) if start < row.line <= start + length]
+    assert list(read_slice(files["parquet"], start, start + length)) == whole
+
+
+def test_row_groups_outside_of_a_slice_are_not_read(files: dict[str, Path], tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    broken, data = tmp_path / "broken.parquet", bytearray(files["parquet"].read_bytes())
+    metadata = pq.ParquetFile(files["parquet"]).metadata
+    for number in (0, 2):
+        column = metadata.row_group(number).column(0)
+        at = min(column.dictionary_page_offset or column.data_page_offset, column.data_page_offset)
+        data[at : at + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    broken.write_bytes(data)
+    assert [row.data["n"] for row in read_slice(broken, 8, 14)] == list(range(8, 14))
+    with pytest.raises(DataError):
+        list(read_slice(broken, 8, 15))

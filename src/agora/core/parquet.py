@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
 import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -46,6 +47,7 @@ def parquet_rows(
     source: Path | BinaryIO | None = None,
     *,
     start: int = 0,
+    stop: int | None = None,
     without: Collection[str] = (),
     finite: bool = False,
 ) -> Iterator[dict[str, Any]]:
@@ -55,6 +57,7 @@ def parquet_rows(
         path: the file; also named in errors.
         source: read this instead (see :func:`parquet_source`).
         start: skip this many rows, whole row groups without reading them.
+        stop: the number of the last row, from 1; what is read is cut there, and a batch spans no row group after it.
         without: columns that are not read.
         finite: floats that are not finite are read as None, as from JSON.
 
@@ -63,12 +66,17 @@ def parquet_rows(
     """
     with _reading(path, source or path) as file:
         rows = BatchRows(file.schema_arrow, finite=finite)
-        groups, skip = _groups_from(file, start)
+        groups, skip = _groups_of(file, start, stop)
+        left = sys.maxsize if stop is None else max(stop - start, 0)
         columns = [name for name in file.schema_arrow.names if name not in without] if without else None
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=columns):
+        # slices are what processes read side by side: a second thread in each takes from the others
+        threads = stop is None
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns, use_threads=threads):
             first = min(skip, batch.num_rows)
             skip -= first
-            yield from rows.of(batch.slice(first))
+            part = batch.slice(first, min(left, batch.num_rows))
+            left -= part.num_rows
+            yield from rows.of(part)
 
 
 def parquet_picked(
@@ -144,13 +152,17 @@ def _first_line(err: BaseException) -> str:
     return (str(err).splitlines() or [type(err).__name__])[0]
 
 
-def _groups_from(file: Any, start: int) -> tuple[list[int], int]:
-    """The row groups from row ``start`` on, and how many rows of the first are to be skipped."""
-    skip, first = start, 0
-    while first < file.num_row_groups and skip >= file.metadata.row_group(first).num_rows:
-        skip -= file.metadata.row_group(first).num_rows
-        first += 1
-    return list(range(first, file.num_row_groups)), skip
+def _groups_of(file: Any, start: int, stop: int | None) -> tuple[list[int], int]:
+    """The row groups with rows ``start + 1`` to ``stop``, and how many rows of the first are to be skipped."""
+    groups: list[int] = []
+    skip = first = 0
+    for number in range(file.num_row_groups):
+        end = first + file.metadata.row_group(number).num_rows
+        if end > start and (stop is None or first < stop):
+            skip = skip if groups else start - first
+            groups.append(number)
+        first = end
+    return groups, skip
 
 
 def write_parquet(path: Path, rows: Iterable[Any], record_type: type[Any]) -> int:

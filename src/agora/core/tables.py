@@ -139,7 +139,7 @@ def read_slice(
             yield from (row for row in rows if start < row.line <= stop)
         elif kind == "parquet":
             with parquet_source(path, first, source) as file:
-                data = islice(parquet_rows(path, file, start=start, without=without, finite=finite), stop - start)
+                data = parquet_rows(path, file, start=start, stop=stop, without=without, finite=finite)
                 yield from (Row(n, row) for n, row in enumerate(data, start + 1))
         else:
             if start < number <= stop:
