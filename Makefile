@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## align a small model end to end and print the path of the report (about four minutes)
 	$(BIN)/agora loop --out runs/demo
 
-test: $(STAMP) style ## lint, type-check and test (under eight minutes on two cores)
+test: $(STAMP) style ## lint, type-check and test (eight to nine minutes on two cores)
 	@$(MAKE) --no-print-directory -j2 types test-fast-only
 
 test-fast: $(STAMP) test-fast-only ## the unit tests alone
