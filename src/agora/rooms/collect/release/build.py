@@ -24,7 +24,7 @@ from agora.core.files import make_folder, sha256_file, sweep_temporaries, write_
 from agora.core.json_text import dumps
 from agora.core.jsonl import read_json, write_json, write_jsonl
 from agora.core.lock import FolderLock
-from agora.core.workers import LocalRunner, Runner, SerialRunner
+from agora.core.workers import LocalRunner, SerialRunner
 from agora.rooms.collect.release import publish
 from agora.rooms.collect.release.asked import DAY_US, Asked
 from agora.rooms.collect.release.card import write_card
@@ -103,28 +103,21 @@ def build_release(
     lock = FolderLock(out)
     try:
         sweep_temporaries(out)
-        with LocalRunner(workers) if workers > 1 else SerialRunner() as runner:
-            parts = 4 * workers if workers > 1 else 1
-            return _Build(store, url, out, settings, name, runner, parts, as_of_us).run()
+        build = _Build(store, url, out, settings, name, workers, as_of_us)
+        with build.runner:
+            return build.run()
     finally:
         lock.release()
 
 
 class _Build:
     def __init__(
-        self,
-        store: Store,
-        url: str,
-        out: Path,
-        settings: ServeSettings,
-        name: str,
-        runner: Runner,
-        parts: int,
-        as_of_us: int | None,
+        self, store: Store, url: str, out: Path, settings: ServeSettings, name: str, workers: int, as_of_us: int | None
     ) -> None:
         self.store, self.out, self.settings, self.name = store, out, settings, name
         self.work = out / WORK
-        self.runner, self.parts = runner, parts
+        self.runner = LocalRunner(workers) if workers > 1 else SerialRunner()
+        self.parts = 4 * workers if workers > 1 else 1
         store.write(publish.note_withdrawn)
         self.removals: list[tuple[str, str]] = []
         self.asked, self.release = self._begin(url, as_of_us)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,12 @@ def bytes_of(column: pa.Array) -> NDArray[Any]:
     width = column.type.byte_width
     held = np.frombuffer(column.buffers()[1], np.uint8, len(column) * width, column.offset * width)
     return held.reshape(-1, width)
+
+
+def neighbors(ids: Sequence[str]) -> dict[str, range]:
+    """Where the entries of each id are, in a list in which those of one id are next to each other."""
+    held = Counter(ids)
+    return {i: range(end - n, end) for (i, n), end in zip(held.items(), accumulate(held.values()), strict=True)}
 
 
 def arrays_of(fields: Iterable[pa.Field], columns: Mapping[str, Any], rows: int) -> list[pa.Array]:

@@ -116,7 +116,7 @@ class RowMaker:
         if self.profile.startswith("compat-"):
             return self._compat(planned, said)
         keys = [self.asked.key.conversation(i).hex() for i in planned.values("conversation_id")]
-        digests = [sha256(f"{key}\n{talk}".encode()).digest() for key, talk in zip(keys, _canonical(said), strict=True)]
+        digests = [_digest(key.encode(), talk.encode()) for key, talk in zip(keys, _canonical(said), strict=True)]
         if self.profile == "native":
             return Made(self._native(keys, planned, said), digests)
         head = {"id": keys, "model": said.last_models(), "language": planned.column("language")}
@@ -183,7 +183,7 @@ class RowMaker:
             # ids of the provider and exact seconds would join a row with somebody's log: they stay null
             conversation |= _spent(said)
         hashed = [talk.encode() for talk in _canonical(said)]
-        keys = [b"%d\n" % turns[start] for start in said.starts[:-1]]
+        keys = [b"%d" % turns[start] for start in said.starts[:-1]]
         batch = self._batch(
             {
                 "conversation_hash": [sha256(talk).hexdigest()[:32] for talk in hashed],
@@ -199,7 +199,7 @@ class RowMaker:
                 **of_person,
             }
         )
-        return Made(batch, [sha256(key + talk).digest() for key, talk in zip(keys, hashed, strict=True)])
+        return Made(batch, list(map(_digest, keys, hashed)))
 
     def _turns(self, planned: Planned, said: Said) -> list[int]:
         """The published number of each message's round."""
@@ -350,7 +350,12 @@ def row_sha256(key: str, turns: Sequence[tuple[str, str]]) -> bytes:
         key: ``id``, or in compat profiles the first ``turn_identifier`` in decimal digits.
         turns: role and content as published; ShareGPT's ``human`` is ``user`` and ``gpt`` is ``assistant``.
     """
-    return sha256(f"{key}\n{canonical(turns)}".encode()).digest()
+    return _digest(key.encode(), canonical(turns).encode())
+
+
+def _digest(key: bytes, talk: bytes) -> bytes:
+    """The one form of :func:`row_sha256`; ``talk`` is the canonical JSON."""
+    return sha256(b"%b\n%b" % (key, talk)).digest()
 
 
 def _moderated(said: Said, result_of: Callable[[Findings], Result | None], shape: Any) -> list[Any] | None:

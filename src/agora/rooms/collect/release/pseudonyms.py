@@ -6,14 +6,14 @@ series and says so on the card.
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import Any
 
 _HALF_BITS = 31
 _HALF = (1 << _HALF_BITS) - 1
-_BLOCK = 64  # bytes, of SHA-256
 _ROUNDS = 4  # four rounds of a keyed function make a pseudorandom permutation (Luby and Rackoff 1988)
 
 
@@ -49,20 +49,16 @@ class ReleaseKey:
 
 
 def _hmac(secret: bytes, message: bytes) -> bytes:
-    """HMAC-SHA-256, in a third of the time of :func:`hmac.digest`, which prepares the key anew for each message."""
-    inner, outer = _pads(secret)
-    inner, outer = inner.copy(), outer.copy()
-    inner.update(message)
-    outer.update(inner.digest())
-    return bytes(outer.digest())
+    """HMAC-SHA-256, faster than :func:`hmac.digest`, which prepares the key anew for each message."""
+    keyed = _keyed(secret).copy()
+    keyed.update(message)
+    return keyed.digest()
 
 
 @lru_cache(maxsize=16)
-def _pads(secret: bytes) -> tuple[Any, Any]:
-    """The two hashes that a key begins (RFC 2104), ready to be copied."""
-    key = (sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
-    inner, outer = (bytes(byte ^ pad for byte in key) for pad in (0x36, 0x5C))
-    return sha256(inner), sha256(outer)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    """What a key begins, ready to be copied."""
+    return hmac.new(secret, digestmod="sha256")
 
 
 @lru_cache(maxsize=16)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import zstandard
 from sqlalchemy import Connection, Select, func, null, select
 
 from agora.rooms.collect.release.asked import Asked
+from agora.rooms.collect.release.columns import neighbors
 from agora.rooms.collect.release.found import Findings, Moderation, Reader, annotations_column
 from agora.rooms.collect.release.imported import fill_from_import
 from agora.rooms.collect.release.paths import Node, choose
@@ -85,8 +85,7 @@ def read_said(connection: Connection, asked: Asked, planned: Planned, reader: Re
     query = _messages(asked.settings.profile).where(MESSAGES.c.conversation_id.in_(ids))
     columns: _Columns = list(zip(*plain_rows(connection, query), strict=True)) or [()] * len(query.selected_columns)
     found = [reader.read(told) for told in columns[-1]]
-    held = Counter(columns[0])  # neighbors, since rows come by conversation
-    places = {i: range(end - held[i], end) for i, end in zip(held, accumulate(held.values()), strict=True)}
+    places = neighbors(columns[0])
     for conversation_id, imported in _imports(connection, asked, ids).items():
         whole = places.get(conversation_id, range(0))
         found[whole.start : whole.stop] = own = [reader.read_anew(columns[-1][i]) for i in whole]

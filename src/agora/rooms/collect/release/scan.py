@@ -12,7 +12,6 @@ from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,6 +23,7 @@ from agora.core.garbage import rare_collections
 from agora.rooms.collect.moderate.reviews import held_back
 from agora.rooms.collect.release.asked import Asked, engine_of, value_key
 from agora.rooms.collect.release.candidates import Candidates, Head, Part, Talk, day_of
+from agora.rooms.collect.release.columns import neighbors
 from agora.rooms.collect.release.found import Findings, Moderation, Reader, Result, annotations_column, most_frequent
 from agora.rooms.collect.release.gates import Tally
 from agora.rooms.collect.release.imported import Imported, fill_from_import
@@ -192,15 +192,15 @@ class _Run:
         rows = [row for row in plain_rows(connection, self._messages, between) if row[-1] <= as_of_us]
         conversations, told, *facts = zip(*rows, strict=True) if rows else [()] * _FACTS
         found = list(map(self.reader.read, told))
-        held = Counter(conversations)  # neighbors, since rows come by conversation
-        places = {i: (end - held[i], end) for i, end in zip(held, accumulate(held.values()), strict=True)}
+        places = neighbors(conversations)
         for row in batch:
-            start, end = places.get(row.conversation_id, (0, 0))
-            own, brought = found[start:end], _NOBODY
+            place = places.get(row.conversation_id, range(0))
+            whole = slice(place.start, place.stop)
+            own, brought = found[whole], _NOBODY
             if row.subject_id is None and row.imported_zstd is not None and row.source in self._sources:
                 own = list(map(copy, own))  # others may have the same
                 brought = fill_from_import(row.imported_zstd, own)
-            yield Talk._make((row, *[fact[start:end] for fact in facts], own)), brought
+            yield Talk._make((row, *[fact[whole] for fact in facts], own)), brought
 
     def _person(self, subject: str) -> bytes:
         known = self._persons.get(subject)
