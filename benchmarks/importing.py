@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agora.core.garbage import rare_collections
-from agora.core.tables import Rejects, read_slice
+from agora.core.tables import Rejects, Row, read_slice
 from agora.curate.importers import import_conversations
 from agora.curate.importers.detect import format_named
 from agora.curate.importers.read import convert_row
@@ -93,19 +93,23 @@ def parts(path: Path, count: int, store: Store) -> dict[str, float]:
     """CPU seconds of each part of the way into a store by two processes, of the first rows of a file."""
     spent: dict[str, float] = defaultdict(float)
 
-    def timed(name: str, job: Callable[[], T]) -> T:
+    def timed(name: str, job: Callable[..., T], *given: Any) -> T:
         began = time.process_time()
-        result = job()
+        result = job(*given)
         spent[name] += time.process_time() - began
         return result
 
     rows, chosen, rejects = read_slice(path, 0, count, finite=True), format_named("wildchat-1m"), Rejects()
+
+    def convert(batch: list[Row]) -> list[Any]:
+        return [convert_row(path, chosen, row, rejects, clean=True) for row in batch]
+
     with rare_collections():
         while batch := timed("read", lambda: list(islice(rows, 1000))):
-            found = timed("convert", lambda b=batch: [convert_row(path, chosen, row, rejects, clean=True) for row in b])  # type: ignore[misc]
-            ready = timed("hash, compress", lambda f=found: [make_ready(one) for one in f])  # type: ignore[misc]
-            ready = timed("hand over", lambda r=ready: pickle.loads(pickle.dumps(r)))  # type: ignore[misc]
-            timed("insert", lambda r=ready: store.write(lambda c: insert_ready(c, r)))  # type: ignore[misc]
+            found = timed("convert", convert, batch)
+            ready = timed("hash, compress", lambda found: list(map(make_ready, found)), found)
+            ready = timed("hand over", lambda ready: pickle.loads(pickle.dumps(ready)), ready)
+            timed("insert", lambda ready: store.write(lambda c: insert_ready(c, ready)), ready)
     return spent
 
 
