@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -137,11 +138,7 @@ def _oldest_first(connection: Connection, message_ids: Sequence[str], kind: str)
 
 def _insert_of(dialect: str) -> Any:
     """The INSERT of a database that can leave out rows; only the one that is used is loaded."""
-    if dialect == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert
-    else:
-        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-    return insert
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert
 
 
 def _batched(items: Iterable[T]) -> Iterator[list[T]]:

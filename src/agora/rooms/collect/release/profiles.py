@@ -119,7 +119,7 @@ class RowMaker:
         digests = [_digest(key.encode(), talk.encode()) for key, talk in zip(keys, _canonical(said), strict=True)]
         if self.profile == "native":
             return Made(self._native(keys, planned, said), digests)
-        head = {"id": keys, "model": said.last_models(), "language": planned.column("language")}
+        head = {"id": keys, "model": said.last_models, "language": planned.column("language")}
         if self.profile == "messages":
             head["messages"] = self._talks("messages", said, {"role": said.roles, "content": said.texts})
         else:
@@ -145,7 +145,7 @@ class RowMaker:
         return Columns(
             planned.values("conversation_id"),
             [person.hex() for person in planned.values("person")],
-            said.last_models(),
+            said.last_models,
             planned.values("country"),
             [None] * len(planned),
             [day and date.fromordinal(day).isoformat() for day in planned.values("date")],
@@ -187,7 +187,7 @@ class RowMaker:
         batch = self._batch(
             {
                 "conversation_hash": [sha256(talk).hexdigest()[:32] for talk in hashed],
-                "model": said.last_models(),
+                "model": said.last_models,
                 "timestamp": self._row_times(planned, said),
                 "conversation": self._talks("conversation", said, conversation),
                 "turn": planned.column("rounds"),

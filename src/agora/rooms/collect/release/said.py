@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +23,7 @@ from agora.store.prepared import plain_rows
 _Columns = Sequence[Sequence[Any]]  # of the query: a list a fact
 
 
-@dataclass(slots=True)
+@dataclass
 class Said:
     """The messages of some conversations, one list a fact, each list with one entry a message.
 
@@ -47,7 +47,7 @@ class Said:
     toxic: list[bool]
     redacted: list[bool]
 
-    @property
+    @cached_property
     def spans(self) -> list[tuple[int, int]]:
         """Where each conversation's messages begin and end."""
         return list(pairwise(self.starts))
@@ -61,6 +61,7 @@ class Said:
         """Of each conversation, whether something is true of a message of it."""
         return [True in facts[start:end] for start, end in self.spans]
 
+    @cached_property
     def last_models(self) -> list[str | None]:
         """Of each conversation, the model of the last reply that names one."""
         replies = [model if role == "assistant" else None for role, model in zip(self.roles, self.models, strict=True)]

@@ -184,7 +184,7 @@ class WriteShard:
             turns = list(zip(said.roles, said.texts, strict=True))
             texts = [pack(dumps(turns[start:end])) for start, end in said.spans]
         names = [planned.column("conversation_id"), digests, planned.column("person")]
-        return [*names, planned.column("language"), said.last_models(), texts]
+        return [*names, planned.column("language"), said.last_models, texts]
 
     def _conversations(self, index: int, taken: Taken, counted: Counted) -> Iterator[tuple[Planned, Said]]:
         """What is written together, as one row group."""

@@ -22,6 +22,10 @@ Judges = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder; the same command goes on.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Family = Annotated[
+    list[str] | None,
+    typer.Option("--family", metavar="JUDGE=MODEL,MODEL", help="A judge's own family, if names do not tell it."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print calls, tokens and cost, and stop.")]
 MaxCost = Annotated[
     float | None, typer.Option("--max-cost", min=0, metavar="USD", help="Stop once the folder has cost so much.")

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from agora.rooms.judge.asking.options import Family
+
 Files = Annotated[list[Path], typer.Argument(help="Files of verdicts, or folders of them.", show_default=False)]
 Tasks = Annotated[Path | None, typer.Option("--tasks", help="The benchmark: conversations, checklists, categories.")]
 Answers = Annotated[
@@ -30,10 +32,7 @@ def report(
     title: Annotated[str, typer.Option("--title", help="Heading of the page.")] = "",
     judge: JudgeName = None,
     baseline: Baseline = None,
-    family: Annotated[
-        list[str] | None,
-        typer.Option("--family", metavar="JUDGE=MODEL,MODEL", help="A judge's own family, if names do not tell it."),
-    ] = None,
+    family: Family = None,
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Rank models under 95 % coverage.")] = False,
     no_texts: Annotated[bool, typer.Option("--no-texts", help="Numbers only: no answers, no reasons.")] = False,
     include_private: Private = False,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agora.rooms.judge.asking.options import Family
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,10 +40,7 @@ def leaderboard(
     legacy: Annotated[
         bool, typer.Option("--legacy", help="Add the reference's figures, faults included, for comparison.")
     ] = False,
-    family: Annotated[
-        list[str] | None,
-        typer.Option("--family", metavar="JUDGE=MODEL,MODEL", help="A judge's own family, if names do not tell it."),
-    ] = None,
+    family: Family = None,
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Rank models under 95 % coverage.")] = False,
     seed: Seed = 0,
     json: Json = False,
