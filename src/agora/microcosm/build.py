@@ -88,7 +88,7 @@ def build_models(out: Path, config: BuildConfig, *, on_progress: OnProgress | No
     device = "cuda" if torch.cuda.is_available() else "cpu"
     world = World(config.world_seed)
     tokenizer = train_tokenizer(_tokenizer_texts(world, config.seed), config.vocab_size)
-    shared = _new_model(tokenizer, config).to(device)
+    shared = new_model(tokenizer, config).to(device)
     seconds: dict[str, float] = {}
 
     def run(name: str, model: Any, rows: Iterator[EncodedSequence], rate: float) -> None:
@@ -197,7 +197,8 @@ def _tokenizer_texts(world: World, seed: int) -> Iterator[str]:
         yield exercise.reference
 
 
-def _new_model(tokenizer: Any, config: BuildConfig) -> Any:
+def new_model(tokenizer: Any, config: BuildConfig) -> Any:
+    """A Llama with random weights that the seed of the configuration decides, in fp32."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

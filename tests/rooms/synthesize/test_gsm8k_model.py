@@ -10,13 +10,14 @@ import gzip
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from agora.core.records import Sample
 from agora.core.stats import wilson
 from agora.engines import open_engine
+from agora.microcosm.build import BuildConfig, new_model
 from agora.rooms.synthesize import DrawSettings, Slice, derive_prefix, draw_instructions
 from agora.train.config import TrainConfig
 from agora.train.loop import train
@@ -43,36 +44,13 @@ def question_answer_pairs(shared: Path) -> Iterator[tuple[str, str]]:
                 yield " ".join(question.split()), answer
 
 
-def llama(tokenizer: Any) -> Any:
-    """The shape of the microcosm's models."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=192,
-            intermediate_size=512,
-            num_hidden_layers=4,
-            num_attention_heads=6,
-            num_key_value_heads=3,
-            tie_word_embeddings=True,
-            max_position_embeddings=1024,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-
-
 @pytest.fixture(scope="module")
 def model(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with the trained model."""
     pairs = list(question_answer_pairs(shared_dir))
     assert len(pairs) == 1819
     tokenizer = bpe((text for pair in pairs for text in pair), CHATML, special=SPECIAL)
-    policy = llama(tokenizer)
+    policy = new_model(tokenizer, BuildConfig())  # the shape of the microcosm's models
     assert 2e6 <= sum(p.numel() for p in policy.parameters()) <= 4e6
     rows = (
         encode_chat(
